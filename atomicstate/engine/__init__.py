@@ -1,0 +1,1 @@
+"""Use cases: append the intent, call the host, append the outcome."""

@@ -1,0 +1,1 @@
+"""What happened: immutable events, their codec and their hash chain."""

@@ -1,0 +1,219 @@
+"""The body of each kind of event.
+
+The tag is the wire name, and stays for ever; a field's place in the array is its number, and
+stays for ever too: fields are added at the end, with a default. Fields that folds read come first.
+Three classes: *asked* (a person wants something), *intent* (something is about to be done) and
+*fact* (something was found to be so).
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from atomicstate.events.plan import Plan
+
+
+class Body(Struct, frozen=True, array_like=True, gc=False):
+    """What all bodies have in common."""
+
+
+# -- asked ---------------------------------------------------------------------------------
+
+
+class PackageAdded(Body, frozen=True, array_like=True, gc=False, tag="package.added"):
+    """`names` shall be there. `live`: they were put into the running system first.
+
+    A plan of more than 700 bytes is the blob `plan_blob` instead.
+    """
+
+    names: tuple[str, ...]
+    live: bool
+    plan: Plan | None = None
+    plan_blob: str = ""
+
+
+class PackageRemoved(Body, frozen=True, array_like=True, gc=False, tag="package.removed"):
+    """`names` shall not be there. Fields as in `package.added`."""
+
+    names: tuple[str, ...]
+    live: bool
+    plan: Plan | None = None
+    plan_blob: str = ""
+
+
+class BaseSet(Body, frozen=True, array_like=True, gc=False, tag="base.set"):
+    """The image in FROM shall be `reference`, which names the image `image_id` now."""
+
+    reference: str
+    image_id: str
+    architecture: str
+
+
+# -- intent --------------------------------------------------------------------------------
+
+
+class TransactionBegun(Body, frozen=True, array_like=True, gc=False, tag="transaction.begun"):
+    """One run of the machine begins, with all that it is to do.
+
+    `mode` is live or apply. An apply has `add` and `drop` (the selection, as sequence numbers,
+    against the deployment of the transaction `parent`, empty for the base as it was at `init`),
+    and all that the render read: base reference and id, architecture, dialect, renderer version;
+    `recipe` and `containerfile` are digests of blobs. `staged_before` is the checksum that was
+    staged when it began, `boots_next` of what would boot next. A live one has `action` (the wire
+    name), `names` and the plan.
+    """
+
+    mode: str
+    add: tuple[int, ...] = ()
+    drop: tuple[int, ...] = ()
+    parent: str = ""
+    base: str = ""
+    base_id: str = ""
+    architecture: str = ""
+    dialect: str = ""
+    renderer: int = 0
+    recipe: str = ""
+    containerfile: str = ""
+    staged_before: str = ""
+    boots_next: str = ""
+    action: str = ""
+    names: tuple[str, ...] = ()
+    plan: Plan | None = None
+    plan_blob: str = ""
+    user_recipe: str = ""
+
+
+class StepStarted(Body, frozen=True, array_like=True, gc=False, tag="step.started"):
+    """`step` (overlay, live, config, containerfile, build, switch, promote) is about to be done."""
+
+    step: str
+
+
+class StepUndoing(Body, frozen=True, array_like=True, gc=False, tag="step.undoing"):
+    """The effect of `step` is about to be taken back, since `reason`."""
+
+    step: str
+    reason: str = ""
+
+
+# -- facts ---------------------------------------------------------------------------------
+
+
+class SystemInitialized(Body, frozen=True, array_like=True, gc=False, tag="system.initialized"):
+    """The host was adopted: the first event. `recipe` is the digest of the recipe found."""
+
+    driver: str
+    base: str
+    base_id: str
+    architecture: str
+    dialect: str
+    recipe: str
+    booted: str
+    hostname: str = ""
+
+
+class StepDone(Body, frozen=True, array_like=True, gc=False, tag="step.done"):
+    """The host was asked, and `step` is done. `evidence` is what it answered."""
+
+    step: str
+    evidence: dict[str, str] = {}
+    output: str = ""
+
+
+class StepFailed(Body, frozen=True, array_like=True, gc=False, tag="step.failed"):
+    """`step` failed. `code` is the error's, `output` the blob of the tool's output."""
+
+    step: str
+    code: str
+    reason: str
+    output: str = ""
+
+
+class StepUndone(Body, frozen=True, array_like=True, gc=False, tag="step.undone"):
+    """The host was asked, and nothing of `step` is left, except for what `residue` names."""
+
+    step: str
+    evidence: dict[str, str] = {}
+    residue: tuple[str, ...] = ()
+
+
+class StepSkipped(Body, frozen=True, array_like=True, gc=False, tag="step.skipped"):
+    """`step` had nothing to do, or was not wanted."""
+
+    step: str
+    reason: str
+
+
+class TransactionStaged(Body, frozen=True, array_like=True, gc=False, tag="transaction.staged"):
+    """Its deployment is what boots next. Checksums are of deployments, `image_id` of the image."""
+
+    checksum: str
+    image_id: str
+    replaced: str = ""
+
+
+class TransactionRolledBack(
+    Body, frozen=True, array_like=True, gc=False, tag="transaction.rolled_back"
+):
+    """All its effects were taken back; its actions are pending again, a live one's never was."""
+
+    reason: str
+    code: str = ""
+
+
+class HostObserved(Body, frozen=True, array_like=True, gc=False, tag="host.observed"):
+    """The deployments, by checksum, differ from what was last known; `*_txn` made them.
+
+    An empty checksum: there is none. `overlay`: one lies on /usr.
+    """
+
+    booted: str
+    booted_txn: str
+    staged: str
+    staged_txn: str
+    rollback: str
+    rollback_txn: str
+    overlay: bool
+
+
+class HostBooted(Body, frozen=True, array_like=True, gc=False, tag="host.booted"):
+    """A new boot instance came up with the deployment `checksum` of the transaction `transaction`.
+
+    The deployments' fields are as in `host.observed`; the overlay of the boot before is gone.
+    """
+
+    booted: str
+    booted_txn: str
+    staged: str
+    staged_txn: str
+    rollback: str
+    rollback_txn: str
+
+
+AnyBody = (
+    PackageAdded
+    | PackageRemoved
+    | BaseSet
+    | TransactionBegun
+    | StepStarted
+    | StepUndoing
+    | SystemInitialized
+    | StepDone
+    | StepFailed
+    | StepUndone
+    | StepSkipped
+    | TransactionStaged
+    | TransactionRolledBack
+    | HostObserved
+    | HostBooted
+)
+
+ALL: tuple[type[Body], ...] = AnyBody.__args__
+
+ACTIONS: frozenset[str] = frozenset({"package.added", "package.removed", "base.set"})
+"""The wire names of the kinds by which somebody asks for a change of the image."""
+
+
+def kind_of(body: Body | type[Body]) -> str:
+    """The wire name of a body."""
+    return str(body.__struct_config__.tag)

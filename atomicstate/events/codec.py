@@ -1,0 +1,63 @@
+"""Events as bytes, and the hash chain over them.
+
+A record is the event as a MessagePack array followed by 32 bytes of hash. The hash is the
+BLAKE2b-256 of the hash of the record before (32 zero bytes before the first) and the event's
+bytes, so that no record can be changed, removed, inserted or moved without a trace.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import msgspec
+
+from atomicstate.errors import CorruptError
+from atomicstate.events.bodies import ALL, kind_of
+from atomicstate.events.event import Event, UnknownEvent
+from atomicstate.events.upcasters import upcast
+
+HASH_SIZE = 32
+GENESIS = bytes(HASH_SIZE)
+"""What stands for the hash before the first record."""
+
+FORMAT = 1
+"""The version of the record's layout. A log says which it has (docs/on-disk-format.md)."""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Event)
+_unknown = msgspec.msgpack.Decoder(UnknownEvent)
+_KNOWN = frozenset(kind_of(body) for body in ALL)
+
+encode = _encoder.encode
+"""An event's bytes, without the hash."""
+
+
+def chain(previous: bytes, encoded: bytes) -> bytes:
+    """The hash of the record that holds `encoded` and follows the one with hash `previous`."""
+    digest = blake2b(previous, digest_size=HASH_SIZE)
+    digest.update(encoded)
+    return digest.digest()
+
+
+def split(record: bytes | memoryview) -> tuple[bytes | memoryview, bytes]:
+    """A record's event bytes and its hash."""
+    return record[:-HASH_SIZE], bytes(record[-HASH_SIZE:])
+
+
+def decode(record: bytes | memoryview) -> Event | UnknownEvent:
+    """The event in a record, of whatever age; of an unknown kind, as far as it can be read.
+
+    Raises CorruptError where the bytes are no event.
+    """
+    encoded = record[:-HASH_SIZE]
+    try:
+        return _decoder.decode(encoded)
+    except msgspec.DecodeError as error:
+        reason = error
+    try:
+        event = _unknown.decode(encoded)
+        if event.kind in _KNOWN:
+            raise CorruptError(f"a {event.kind} that can't be read: {reason}", seq=event.seq)
+        return upcast(event) or event
+    except (msgspec.DecodeError, LookupError) as error:
+        raise CorruptError(f"a record that is no event: {error}") from error

@@ -1,0 +1,59 @@
+"""Files that are whole or not there: temporary file, fsync, rename, fsync of the directory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from atomicstate.errors import from_os_error
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PRIVATE_FILE = 0o600
+PRIVATE_DIRECTORY = 0o700
+
+
+def fsync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(directory: Path, mode: int = PRIVATE_DIRECTORY) -> None:
+    """Make `directory` and its parents, durable, with `mode` on each that is new."""
+    if directory.is_dir():
+        return
+    make_directory(directory.parent, mode)
+    try:
+        directory.mkdir(mode=mode, exist_ok=True)
+        fsync_directory(directory.parent)
+    except OSError as error:
+        raise from_os_error(error, "make the directory", directory) from error
+
+
+def write_atomically(path: Path, content: bytes, mode: int = PRIVATE_FILE) -> None:
+    """Put `content` at `path`: after a power cut there is the old file or the new one.
+
+    When it returns the new one is durable. What fails leaves the old file, and no other.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        fsync_directory(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise from_os_error(error, "write", path) from error
+        raise

@@ -1,0 +1,1 @@
+"""The pipeline as a state machine: order, guards, steps, what recovery decides."""

@@ -1,0 +1,1 @@
+"""Pure folds: events in, a view out."""

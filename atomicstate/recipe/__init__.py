@@ -1,0 +1,1 @@
+"""The recipe (image.yml): schema, reading, writing, rendering."""

@@ -1,0 +1,1 @@
+"""The log on disk: append, read, verify, export and import; blobs; snapshots."""
