@@ -33,12 +33,17 @@ class PackageAdded(Body, frozen=True, array_like=True, gc=False, tag="package.ad
 
 
 class PackageRemoved(Body, frozen=True, array_like=True, gc=False, tag="package.removed"):
-    """`names` shall not be there. Fields as in `package.added`."""
+    """`names` shall not be there. Fields as in `package.added`.
+
+    `in_base` are those of the names that the image holds without being asked for: for these
+    alone the recipe says `remove`.
+    """
 
     names: tuple[str, ...]
     live: bool
     plan: Plan | None = None
     plan_blob: str = ""
+    in_base: tuple[str, ...] = ()
 
 
 class BaseSet(Body, frozen=True, array_like=True, gc=False, tag="base.set"):
@@ -60,7 +65,7 @@ class TransactionBegun(Body, frozen=True, array_like=True, gc=False, tag="transa
     and all that the render read: base reference and id, architecture, dialect, renderer version;
     `recipe` and `containerfile` are digests of blobs. `staged_before` is the checksum that was
     staged when it began, `boots_next` of what would boot next. A live one has `action` (the wire
-    name), `names` and the plan.
+    name), `names`, `in_base` and the plan. `user_recipe` is the digest that image.yml had.
     """
 
     mode: str
@@ -81,6 +86,7 @@ class TransactionBegun(Body, frozen=True, array_like=True, gc=False, tag="transa
     plan: Plan | None = None
     plan_blob: str = ""
     user_recipe: str = ""
+    in_base: tuple[str, ...] = ()
 
 
 class StepStarted(Body, frozen=True, array_like=True, gc=False, tag="step.started"):
