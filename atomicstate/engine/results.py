@@ -1,0 +1,199 @@
+"""What the use cases answer: values that the command line shows, as text or as JSON."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from atomicstate.events.plan import Plan
+
+
+class HeadResult(Struct, frozen=True):
+    """The last event: its number and its hash (hexadecimal)."""
+
+    seq: int
+    hash: str
+
+
+class InitResult(Struct, frozen=True):
+    """The host as it was adopted. `already`: an earlier `init` did it, nothing was changed."""
+
+    already: bool
+    log_id: str
+    driver: str
+    base: str
+    base_id: str
+    architecture: str
+    booted: str
+    head: HeadResult
+
+
+class PendingResult(Struct, frozen=True):
+    """An action that is wanted and not in what boots next (add), or the other way (drop)."""
+
+    seq: int
+    kind: str
+    data: dict[str, Any]
+    change: str
+    time: str
+    user: str
+
+
+class DeploymentResult(Struct, frozen=True):
+    """A deployment. `transaction` is None for one that is not ours."""
+
+    image: str
+    checksum: str
+    transaction: str | None
+    version: str = ""
+
+
+class HostResult(Struct, frozen=True):
+    """The deployments, as the host shows them now."""
+
+    driver: str
+    booted: DeploymentResult | None
+    staged: DeploymentResult | None
+    rollback: DeploymentResult | None
+
+
+class OverlayResult(Struct, frozen=True):
+    """Whether an overlay lies on /usr, takes writes, and was changed by this command."""
+
+    active: bool
+    writable: bool
+    changed: bool = False
+
+
+class UnfinishedResult(Struct, frozen=True):
+    """A transaction that an earlier run did not end. `step` is where it stopped."""
+
+    transaction: str
+    mode: str
+    step: str
+    state: str
+    since: str
+    user: str
+    verb: str
+    running: bool
+
+
+class StatusResult(Struct, frozen=True):
+    """The pipeline, the host, and what is pending. `state` as in the design's machine."""
+
+    state: str
+    pending: list[PendingResult]
+    overlay: OverlayResult
+    head: HeadResult
+    host: HostResult
+    base: str
+    unfinished: list[UnfinishedResult]
+    residue: list[str]
+
+
+class PackageProposal(Struct, frozen=True):
+    """What adding or removing `names` will do, before anybody agreed to it.
+
+    `position` is the log's when it was resolved. `skipped` are names that need nothing.
+    """
+
+    verb: str
+    names: tuple[str, ...]
+    in_base: tuple[str, ...]
+    plan: Plan
+    live: bool
+    position: int
+    skipped: tuple[str, ...] = ()
+
+
+class PackageResult(Struct, frozen=True):
+    """The action that was recorded."""
+
+    seq: int
+    transaction: str | None
+    kind: str
+    names: tuple[str, ...]
+    live: bool
+    plan: Plan
+
+
+class ApplyProposal(Struct, frozen=True):
+    """What an apply will do: the selection, and the documents that come of it."""
+
+    add: tuple[int, ...]
+    drop: tuple[int, ...]
+    actions: list[PendingResult]
+    base: str
+    base_id: str
+    recipe: bytes
+    recipe_before: bytes
+    containerfile: bytes
+    recipe_digest: str
+    containerfile_digest: str
+    position: int
+
+
+class ApplyResult(Struct, frozen=True):
+    """The deployment that an apply staged."""
+
+    transaction: str
+    image: str
+    checksum: str
+    actions: list[int]
+    recipe_digest: str
+    containerfile_digest: str
+
+
+class RecoveryResult(Struct, frozen=True):
+    """What `resume` or `abort` did to each unfinished transaction: resumed or aborted."""
+
+    done: list[RecoveredResult]
+
+
+class RecoveredResult(Struct, frozen=True):
+    """One of them. `outcome` is finished (went through) or rolled_back."""
+
+    transaction: str
+    mode: str
+    outcome: str
+    seq: int
+
+
+class DocumentResult(Struct, frozen=True):
+    """A recipe or Containerfile: its bytes, and their digest (BLAKE2b-256, hexadecimal)."""
+
+    content: bytes
+    digest: str
+
+
+class Reporter(Protocol):
+    """Who watches a run: the command line draws it, tests collect it."""
+
+    def step(self, step: str, status: str) -> None:
+        """`step` is now started, done, failed, skipped, undoing or undone."""
+
+    def progress(self, percent: float, message: str) -> None:
+        """How far the step is, from 0 to 100, and what it is at."""
+
+    def line(self, text: str) -> None:
+        """A line of a tool's output."""
+
+    def note(self, text: str) -> None:
+        """A sentence for the person: what was found, what goes on."""
+
+
+class Silent:
+    """A reporter that says nothing."""
+
+    def step(self, step: str, status: str) -> None:
+        """Nothing."""
+
+    def progress(self, percent: float, message: str) -> None:
+        """Nothing."""
+
+    def line(self, text: str) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
