@@ -23,13 +23,15 @@ class Body(Struct, frozen=True, array_like=True, gc=False):
 class PackageAdded(Body, frozen=True, array_like=True, gc=False, tag="package.added"):
     """`names` shall be there. `live`: they were put into the running system first.
 
-    A plan of more than 700 bytes is the blob `plan_blob` instead.
+    A plan of more than 700 bytes is the blob `plan_blob` instead. `in_base` are those of the
+    names that the image holds without being asked for: the recipe need not install these.
     """
 
     names: tuple[str, ...]
     live: bool
     plan: Plan | None = None
     plan_blob: str = ""
+    in_base: tuple[str, ...] = ()
 
 
 class PackageRemoved(Body, frozen=True, array_like=True, gc=False, tag="package.removed"):
