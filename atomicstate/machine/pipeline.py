@@ -68,11 +68,11 @@ class Pipeline:
 
     def fail(self) -> None:
         """Go to `rolling_back`: a step before the pivot failed."""
-        self._trigger("fail")
+        self._trigger("break_off")
 
     def undone(self) -> None:
         """Go back to where the transaction began."""
-        self._trigger("undo")
+        self._trigger("go_back")
 
     def _may(self, step: str) -> bool:
         may = getattr(self, f"may_{step_trigger(step)}", None)
@@ -98,6 +98,6 @@ def _transitions(mode: str) -> list[dict[str, Any]]:
     if mode == table.APPLY:
         rows[0]["conditions"] = "all_ready"
     before_pivot = list(dict.fromkeys(m.source for m in moves if m.source != table.SWITCHED))
-    rows.append({"trigger": "fail", "source": before_pivot, "dest": table.ROLLING_BACK})
-    rows.append({"trigger": "undo", "source": table.ROLLING_BACK, "dest": table.START[mode]})
+    rows.append({"trigger": "break_off", "source": before_pivot, "dest": table.ROLLING_BACK})
+    rows.append({"trigger": "go_back", "source": table.ROLLING_BACK, "dest": table.START[mode]})
     return rows
