@@ -39,10 +39,10 @@ class Deployment(Struct, frozen=True):
     labels: dict[str, str]
     pinned: bool = False
 
-    @property
-    def transaction(self) -> str:
-        """The transaction that made it, or nothing for a foreign one."""
-        return self.labels.get(LABEL_TRANSACTION, "")
+    def transaction_of(self, log_id: str) -> str:
+        """The transaction of the log `log_id` (hexadecimal) that made it, empty where none did."""
+        ours = self.labels.get(LABEL_LOG) == log_id
+        return self.labels.get(LABEL_TRANSACTION, "") if ours else ""
 
 
 class HostStatus(Struct, frozen=True):
