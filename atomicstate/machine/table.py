@@ -29,10 +29,12 @@ class Move(NamedTuple):
     target: str
 
 
+ENABLE = "overlay"
 LIVE = "live"
 APPLY = "apply"
 
 MOVES = (
+    Move(ENABLE, "overlay", IDLE, OVERLAY),
     Move(LIVE, "overlay", IDLE, OVERLAY),
     Move(LIVE, "live", OVERLAY, RECORDED),
     Move(APPLY, "config", RECORDED, CONFIGURED),
@@ -42,7 +44,7 @@ MOVES = (
     Move(APPLY, "promote", SWITCHED, SWITCHED),
 )
 
-START = {LIVE: IDLE, APPLY: RECORDED}
+START = {ENABLE: IDLE, LIVE: IDLE, APPLY: RECORDED}
 """Where a transaction of each mode begins, and where a rollback leads back to."""
 
 PIVOT = "switch"

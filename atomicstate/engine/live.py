@@ -1,0 +1,127 @@
+"""A live transaction: the overlay, then libapt in the host's tree, then the action's event."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from atomicstate.catalog.client import PlanState
+from atomicstate.engine.blobbed import plan_of
+from atomicstate.engine.runner import Answer, Effect, Runner
+from atomicstate.events.bodies import PackageAdded, PackageRemoved
+from atomicstate.machine import recovery, table
+from atomicstate.machine.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from atomicstate.catalog.client import Progress
+    from atomicstate.engine.results import Reporter
+    from atomicstate.engine.session import Session
+    from atomicstate.events.bodies import AnyBody, TransactionBegun
+    from atomicstate.events.event import BootInstance, Event
+
+_STATES = {
+    PlanState.DONE: recovery.DONE,
+    PlanState.ABSENT: recovery.ABSENT,
+    PlanState.PARTIAL: recovery.PARTIAL,
+}
+
+
+def action_of(begun: TransactionBegun, *, live: bool) -> AnyBody:
+    """The action that the live transaction `begun` records when its step is done, or void."""
+    kind = PackageAdded if begun.action == "package.added" else PackageRemoved
+    return kind(begun.names, live, begun.plan, begun.plan_blob, begun.in_base)
+
+
+class LiveTransaction:
+    """The transaction `transaction`, live or of the overlay alone, begun in the instance `boot`."""
+
+    def __init__(
+        self,
+        session: Session,
+        reporter: Reporter,
+        transaction: str,
+        begun: TransactionBegun,
+        boot: BootInstance | None,
+    ) -> None:
+        self._session = session
+        self._reporter = reporter
+        self._transaction = transaction
+        self._begun = begun
+        self._boot = boot
+        self._plan = plan_of(session.blobs, begun.plan, begun.plan_blob)
+
+    def begin(self) -> list[Event]:
+        """Run it from its start. Returns the events of the last commit, the action's at its end."""
+        return self._runner(waiting=(self._begun,)).forward(self._last)
+
+    def resume(self, statuses: Mapping[str, str]) -> list[Event]:
+        """Go on after an interruption, from the statuses of its steps."""
+        return self._runner(statuses=statuses).forward(self._last)
+
+    def abort(self, statuses: Mapping[str, str], reason: str, code: str) -> None:
+        """Take it back after an interruption."""
+        self._runner(statuses=statuses).back(reason, code)
+
+    def _last(self) -> tuple[AnyBody, ...]:
+        if self._begun.mode == table.ENABLE:
+            return ()
+        return (action_of(self._begun, live=not self._gone()),)
+
+    def _runner(
+        self, *, waiting: tuple[AnyBody, ...] = (), statuses: Mapping[str, str] | None = None
+    ) -> Runner:
+        effects = [self._overlay()]
+        if self._begun.mode == table.LIVE:
+            effects.append(self._live())
+        return Runner(
+            self._session,
+            self._reporter,
+            self._transaction,
+            Pipeline(self._begun.mode),
+            effects,
+            waiting=waiting,
+            statuses=statuses,
+        )
+
+    def _gone(self) -> bool:
+        """Whether the boot instance is over that it began in, and its overlay with it."""
+        return self._boot is not None and self._session.host_status().boot != self._boot
+
+    def _overlay(self) -> Effect:
+        overlay = self._session.host.overlay
+
+        def probe() -> Answer:
+            if self._gone():
+                return Answer(recovery.GONE)
+            state = overlay.state()
+            if state.writable:
+                return Answer(recovery.DONE, {"overlay": "writable"})
+            return Answer(recovery.OTHER if state.active else recovery.ABSENT)
+
+        return Effect("overlay", overlay.enable, probe, skip_if_done=True)
+
+    def _live(self) -> Effect:
+        catalog = self._session.host.catalog
+
+        def probe() -> Answer:
+            if self._gone():
+                return Answer(recovery.GONE)
+            state = _STATES[catalog.state(self._plan)]
+            return Answer(state, {"packages": str(len(self._plan.changes))})
+
+        return Effect(
+            "live",
+            partial(catalog.carry_out, self._plan, self._progress),
+            probe,
+            undo=partial(self._revert, probe),
+            finish=partial(catalog.finish, self._plan, self._progress),
+        )
+
+    def _revert(self, probe: Callable[[], Answer]) -> None:
+        if probe().answer not in (recovery.GONE, recovery.ABSENT):
+            self._session.host.catalog.revert(self._plan, self._progress)
+
+    def _progress(self, progress: Progress) -> None:
+        self._reporter.progress(progress.percent, progress.message)

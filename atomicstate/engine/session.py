@@ -1,0 +1,186 @@
+"""One command's hold on the log, the host and the view of both. Everything is opened when first
+needed: reading commands stay cheap.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+from atomicstate.errors import AtomicstateError, NoSpaceError, TooNewError
+from atomicstate.events.event import Draft, UnknownEvent
+from atomicstate.projectors import system as view
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from atomicstate.events.bodies import AnyBody
+    from atomicstate.events.event import Actor, Event
+    from atomicstate.host.ports import Host, HostStatus
+    from atomicstate.store.blobs import Blobs
+    from atomicstate.store.log import Log
+    from atomicstate.store.state import State
+
+SNAPSHOT = "system"
+SNAPSHOT_AFTER = 200
+"""So many events after the newest snapshot, a command leaves a new one behind."""
+
+
+class Session:
+    """The log under `state_dir`, the host (that of `sandbox`, or this machine), and who acts."""
+
+    def __init__(self, state_dir: Path, sandbox: Path | None, actor: Actor) -> None:
+        self.state_dir = state_dir
+        self.sandbox = sandbox
+        self.actor = actor
+        self._system: view.System | None = None
+        self._snapshot_at = 0
+        self._news: tuple[AnyBody, ...] = ()
+        self._status: HostStatus | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the log and the host's helpers; leave a snapshot where it is due."""
+        opened = vars(self)
+        if "log" in opened:
+            self._leave_snapshot()
+            self.log.close()
+        if "host" in opened:
+            self.host.catalog.close()
+
+    @cached_property
+    def state(self) -> State:
+        """The state directory."""
+        from atomicstate.store.state import State
+
+        return State(self.state_dir)
+
+    @cached_property
+    def log(self) -> Log:
+        """The log. Raises NotFoundError where `init` was never run."""
+        from atomicstate.store.log import Log
+
+        return Log.open(self.state.log)
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        """The blobs beside the log."""
+        from atomicstate.store.blobs import Blobs
+
+        return Blobs(self.state.blobs)
+
+    @cached_property
+    def host(self) -> Host:
+        """The host. Raises HostError where there is none that can be driven."""
+        from atomicstate.host.detect import open_host
+
+        return open_host(self.sandbox)
+
+    # -- the view ----------------------------------------------------------------------------
+
+    def system(self) -> view.System:
+        """The view of the log as it is now: the snapshot, and what came after it."""
+        if self._system is None:
+            self._system = self._from_snapshot()
+        head = self.log.head()
+        if head.seq > self._system.position:
+            view.fold(self._system, self.log.records(self._system.position + 1, head.seq))
+        return self._system
+
+    def _from_snapshot(self) -> view.System:
+        from atomicstate.store import snapshots
+
+        found = snapshots.load(self.state.snapshots, SNAPSHOT, view.VERSION, self.log)
+        if found is None:
+            return view.System()
+        self._snapshot_at = found.position
+        return view.System.from_bytes(found.payload)
+
+    def _leave_snapshot(self) -> None:
+        """A convenience for the next command: what fails here fails in silence."""
+        system = self._system
+        if system is None or system.position - self._snapshot_at < SNAPSHOT_AFTER:
+            return
+        from atomicstate.store import snapshots
+
+        with contextlib.suppress(AtomicstateError, OSError):
+            _event, record_hash = self.log.get(system.position)
+            snapshots.save(
+                self.state.snapshots,
+                SNAPSHOT,
+                view.VERSION,
+                system.position,
+                record_hash,
+                system.to_bytes(),
+            )
+
+    def event(self, seq: int) -> Event:
+        """The event `seq`. Raises TooNewError where a newer version wrote it."""
+        event, _hash = self.log.get(seq)
+        if isinstance(event, UnknownEvent):
+            raise TooNewError(f"event {seq} is of the kind {event.kind}, which is not known here")
+        return event
+
+    # -- the host ----------------------------------------------------------------------------
+
+    def host_status(self, *, fresh: bool = False) -> HostStatus:
+        """The deployments. Asked once in a command, unless `fresh`."""
+        if self._status is None or fresh:
+            self._status = self.host.deployer.status()
+        return self._status
+
+    def observe(self) -> view.System:
+        """The view, with what the host shows now folded in.
+
+        What differs from the last observation goes into the log with this command's first event,
+        not on its own: looking changes nothing.
+        """
+        from atomicstate.engine.observe import news
+
+        system = self.system()
+        status = self.host_status(fresh=True)
+        self._news = news(system, status, self.host.overlay.state())
+        if not self._news:
+            return system
+        seen = view.System.from_bytes(system.to_bytes())
+        for body in self._news:
+            seen.apply_body(body, status.boot)
+        return seen
+
+    # -- the log -----------------------------------------------------------------------------
+
+    def append(
+        self,
+        bodies: Sequence[AnyBody],
+        *,
+        transaction: str = "",
+        decided_at: int | None = None,
+        outcome: bool = False,
+    ) -> list[Event]:
+        """Make `bodies` durable, in one commit, after what the last observation found.
+
+        `outcome`: they tell what was done already, so they are written even where space is
+        short: the reserve is given up for them. Returns the events of `bodies`.
+        """
+        boot = self.host_status().boot
+        drafts = [Draft(body=body, actor=self.actor, boot=boot) for body in self._news]
+        drafts += [
+            Draft(body=body, actor=self.actor, boot=boot, transaction=transaction)
+            for body in bodies
+        ]
+        try:
+            events = self.log.append(drafts, decided_at=decided_at)
+        except NoSpaceError:
+            if not outcome or not self.state.release_reserve():
+                raise
+            events = self.log.append(drafts, decided_at=decided_at)
+        found = len(self._news)
+        self._news = ()
+        return events[found:]

@@ -1,0 +1,141 @@
+"""Transactions that an earlier run did not end: found, gone on with, or taken back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atomicstate.engine.results import RecoveredResult, RecoveryResult, UnfinishedResult
+from atomicstate.errors import AtomicstateError, InterruptedWorkError
+from atomicstate.events.asjson import rfc3339
+from atomicstate.machine import table
+from atomicstate.machine.state import transaction_state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+    from atomicstate.engine.apply_steps import ApplyTransaction
+    from atomicstate.engine.live import LiveTransaction
+    from atomicstate.engine.results import Reporter
+    from atomicstate.engine.session import Session
+    from atomicstate.projectors.system import OpenTransaction, System
+
+
+def found(session: Session) -> list[UnfinishedResult]:
+    """The transactions that are not ended, those that run now included."""
+    return found_in(session, session.observe())
+
+
+def found_in(session: Session, system: System) -> list[UnfinishedResult]:
+    """As `found`, of a view that is there already."""
+    return [
+        UnfinishedResult(
+            transaction=transaction,
+            mode=item.mode,
+            step=item.last_step,
+            state=transaction_state(item.mode, statuses_of(item)),
+            since=rfc3339(item.time),
+            user=item.actor.user,
+            verb=item.actor.verb,
+            running=session.state.held(item.mode),
+        )
+        for transaction, item in system.open.items()
+    ]
+
+
+def statuses_of(item: OpenTransaction) -> Mapping[str, str]:
+    """The status of each step, as the machine reads it."""
+    return {step: str(status) for step, status in item.steps.items()}
+
+
+def refuse_unfinished(session: Session, system: System) -> None:
+    """Raises InterruptedWorkError where an earlier run was cut short."""
+    for item in found_in(session, system):
+        if not item.running:
+            raise InterruptedWorkError(
+                f"`{item.verb}` of {item.user}, {item.since[:19]}Z, was cut short at the step"
+                f" {item.step or 'begin'}: nothing was changed"
+            )
+
+
+def resume(session: Session, reporter: Reporter) -> RecoveryResult:
+    """Go on with every unfinished transaction, from the step where it stopped.
+
+    One that was being taken back is taken back to its end. Raises LockedError where one still
+    runs, and what a failing step raised.
+    """
+    return _each(session, reporter, forward=True)
+
+
+def abort(session: Session, reporter: Reporter) -> RecoveryResult:
+    """Take back every unfinished transaction; one that is past the switch is finished."""
+    return _each(session, reporter, forward=False)
+
+
+def resume_live(session: Session, reporter: Reporter) -> bool:
+    """Go on with interrupted live work, before more of it begins. The recording lock is held.
+
+    Returns whether there was any.
+    """
+    system = session.system()
+    unfinished = [item for item in system.open.items() if item[1].mode != table.APPLY]
+    for transaction, item in unfinished:
+        reporter.note(f"`{item.actor.verb}` was cut short earlier: going on with it first")
+        _one(session, reporter, transaction, item, forward=True)
+    return bool(unfinished)
+
+
+def _each(session: Session, reporter: Reporter, *, forward: bool) -> RecoveryResult:
+    system = session.observe()
+    done = []
+    # Live work first: an apply's guard waits for it.
+    for transaction, item in sorted(
+        system.open.items(), key=lambda entry: entry[1].mode == table.APPLY
+    ):
+        with _lock(session, item.mode):
+            now = session.system().open.get(transaction)
+            if now is None:
+                continue  # its own process ended it while we waited
+            done.append(_one(session, reporter, transaction, now, forward=forward))
+    return RecoveryResult(done)
+
+
+def _lock(session: Session, mode: str) -> AbstractContextManager[object]:
+    if mode == table.APPLY:
+        return session.state.pipeline(session.actor.verb)
+    return session.state.recording()
+
+
+def _one(
+    session: Session,
+    reporter: Reporter,
+    transaction: str,
+    item: OpenTransaction,
+    *,
+    forward: bool,
+) -> RecoveredResult:
+    statuses = statuses_of(item)
+    run = _run_of(session, reporter, transaction, item)
+    state = transaction_state(item.mode, statuses)
+    if state == table.ROLLING_BACK or (not forward and state != table.SWITCHED):
+        reason = item.reason or "taken back by `atomicstate abort`"
+        run.abort(statuses, reason, item.code or "CANCELED")
+        return RecoveredResult(transaction, item.mode, "rolled_back", session.log.head().seq)
+    try:
+        events = run.resume(statuses)
+    except AtomicstateError as error:
+        if transaction not in session.system().open:
+            error.hint = error.hint or "it was taken back; its actions are pending"
+        raise
+    return RecoveredResult(transaction, item.mode, "finished", events[-1].seq)
+
+
+def _run_of(
+    session: Session, reporter: Reporter, transaction: str, item: OpenTransaction
+) -> ApplyTransaction | LiveTransaction:
+    from atomicstate.engine.apply_steps import ApplyTransaction
+    from atomicstate.engine.live import LiveTransaction
+
+    if item.mode == table.APPLY:
+        return ApplyTransaction(session, reporter, transaction, item.begun)
+    return LiveTransaction(session, reporter, transaction, item.begun, item.boot)
