@@ -1,0 +1,246 @@
+"""A host in memory, behind the same ports as a real one: for tests of the engine alone.
+
+`failing` maps the name of an effect to the error that it raises (before doing anything);
+`after` likewise, but once its work is done; a `Crash` stands for a kill at that very point.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from atomicstate.catalog.client import PlanState, Progress
+from atomicstate.errors import ImageError, NotFoundError
+from atomicstate.events.event import BootInstance
+from atomicstate.events.plan import PackageChange, Plan
+from atomicstate.host.ports import Deployment, HostStatus, Image, OverlayState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+BASE = "localhost/base:test"
+
+
+class Crash(BaseException):
+    """A kill: nothing may catch it, nothing more is written."""
+
+
+class FakeHost:
+    """Packages are names; `depends` says what comes along; a base image holds `base`."""
+
+    driver = "fake"
+
+    def __init__(self, base: Sequence[str] = ("bash", "coreutils")) -> None:
+        self.available = {"jq", "oniguruma", "tree", "hello", "nano", "vim", *base}
+        self.depends = {"jq": ("oniguruma",)}
+        self.failing: dict[str, BaseException] = {}
+        self.after: dict[str, BaseException] = {}
+        self.images: dict[str, tuple[Image, frozenset[str]]] = {}
+        self.deployments: dict[str, Deployment | None] = dict.fromkeys(
+            ("booted", "staged", "rollback")
+        )
+        self.overlay_on = False
+        self.calls: list[str] = []
+        self._serial = 0
+        base_image = self._image(BASE, {}, frozenset(base))
+        self.deployments["booted"] = self._deployment(base_image)
+        self.tree = set(base)
+        self.boot = self._new_boot()
+        self.overlay = self.builder = self.deployer = self.catalog = self
+
+    def _effect(self, name: str) -> None:
+        self.calls.append(name)
+        if name in self.failing:
+            raise self.failing[name]
+
+    def _worked(self, name: str) -> None:
+        if name in self.after:
+            raise self.after[name]
+
+    # -- overlay -----------------------------------------------------------------------------
+
+    def state(self, plan: Plan | None = None) -> OverlayState | PlanState:
+        """The overlay's state, or (with a plan) the catalog's answer about it."""
+        if plan is None:
+            return OverlayState(self.overlay_on, self.overlay_on)
+        there = [change.name in self.tree for change in plan.comes]
+        away = [change.name not in self.tree for change in plan.goes]
+        if all(there + away):
+            return PlanState.DONE
+        return PlanState.PARTIAL if any(there + away) else PlanState.ABSENT
+
+    def enable(self) -> None:
+        self._effect("enable")
+        self.overlay_on = True
+        self._worked("enable")
+
+    # -- catalog -----------------------------------------------------------------------------
+
+    def resolve(
+        self,
+        install: Sequence[str],
+        remove: Sequence[str],
+        *,
+        given_install: Sequence[str] = (),
+        given_remove: Sequence[str] = (),
+    ) -> Plan:
+        unknown = [name for name in (*install, *remove) if name not in self.available]
+        if unknown:
+            raise NotFoundError(f"no package named {', '.join(unknown)}")
+        before = self._with(self.tree, given_install, given_remove)
+        after = self._with(before, install, remove)
+        comes = [PackageChange("install", n, "1.0", "all") for n in sorted(after - before)]
+        goes = [PackageChange("remove", n, "1.0", "all") for n in sorted(before - after)]
+        return Plan((*comes, *goes), 1000 * len(comes), 3000 * len(comes))
+
+    def _with(self, tree: set[str], install: Sequence[str], remove: Sequence[str]) -> set[str]:
+        wanted = {*install, *(d for name in install for d in self.depends.get(name, ()))}
+        gone = {*remove, *(p for p, needs in self.depends.items() if set(needs) & set(remove))}
+        return (tree | wanted) - gone
+
+    def installed(self, names: Sequence[str]) -> dict[str, str]:
+        return {name: "1.0" for name in names if name in self.tree}
+
+    def boot_packages(self, plan: Plan) -> tuple[str, ...]:
+        return tuple(c.name for c in plan.changes if c.name.startswith("linux-image"))
+
+    def carry_out(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
+        self._effect("carry_out")
+        on_progress(Progress(50.0, "half", ""))
+        self._install(plan)
+        self._worked("carry_out")
+
+    def finish(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
+        self._effect("finish")
+        self._install(plan)
+        self._worked("finish")
+
+    def _install(self, plan: Plan) -> None:
+        if not self.overlay_on:
+            raise AssertionError("a write to a read-only /usr")
+        for change in plan.comes:
+            self.tree.add(change.name)
+            self._worked("half")
+        self.tree -= {change.name for change in plan.goes}
+
+    def revert(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
+        self._effect("revert")
+        self.tree -= {change.name for change in plan.comes}
+        self.tree |= {change.name for change in plan.goes}
+        self._worked("revert")
+
+    def update(self, on_progress: Callable[[Progress], None]) -> None:
+        self._effect("update")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    # -- builder -----------------------------------------------------------------------------
+
+    def _image(self, tag: str, labels: Mapping[str, str], packages: frozenset[str]) -> Image:
+        identity = f"sha256:{uuid.uuid5(uuid.NAMESPACE_OID, tag).hex * 2}"
+        image = Image(identity, tag, identity, "amd64", dict(labels))
+        self.images[tag] = (image, packages)
+        return image
+
+    def resolve_image(self, reference: str) -> Image:
+        for tag, (image, _packages) in self.images.items():
+            if reference in (tag, image.id, image.id.removeprefix("sha256:")):
+                return image
+        raise ImageError(f"no image {reference}")
+
+    def find(self, labels: Mapping[str, str]) -> Image | None:
+        for image, _packages in self.images.values():
+            if all(image.labels.get(key) == value for key, value in labels.items()):
+                return image
+        return None
+
+    def build(
+        self,
+        context: Path,
+        containerfile: Path,
+        labels: Mapping[str, str],
+        tag: str,
+        on_line: Callable[[str], None],
+    ) -> None:
+        on_line("STEP 1")
+        self._effect("build")
+        packages: set[str] = set()
+        for line in containerfile.read_text(encoding="utf-8").splitlines():
+            words = line.split()
+            if words[:1] == ["FROM"]:
+                base = self.resolve_image(words[1])
+                packages = set(next(p for i, p in self.images.values() if i.id == base.id))
+            elif words[:1] == ["RUN"]:
+                names = {word for word in words if word in self.available}
+                if " remove " in line:
+                    packages -= names
+                else:
+                    packages |= self._with(set(), sorted(names), ())
+        self._image(tag, labels, frozenset(packages))
+        self._worked("build")
+
+    def remove(self, tag: str) -> None:
+        self._effect("remove")
+        self.images.pop(tag, None)
+        self._worked("remove")
+
+    # -- deployer ----------------------------------------------------------------------------
+
+    def _deployment(self, image: Image) -> Deployment:
+        self._serial += 1
+        checksum = uuid.uuid5(uuid.NAMESPACE_OID, f"{image.id}{self._serial}").hex * 2
+        return Deployment(checksum, 0, image.reference, image.id, image.labels)
+
+    def _new_boot(self) -> BootInstance:
+        booted = self.deployments["booted"]
+        assert booted is not None
+        return BootInstance(uuid.uuid4().hex, 0, booted.checksum, booted.serial)
+
+    def status(self) -> HostStatus:
+        return HostStatus(driver=self.driver, boot=self.boot, **self.deployments)
+
+    def stage(self, image: Image) -> None:
+        self._effect("stage")
+        self.deployments["staged"] = self._deployment(image)
+        self._worked("stage")
+
+    def unstage(self, checksum: str) -> None:
+        self._effect("unstage")
+        staged = self.deployments["staged"]
+        if staged and staged.checksum == checksum:
+            self.deployments["staged"] = None
+
+    # -- what happens to a machine -----------------------------------------------------------
+
+    def reboot(self, *, power_cut: bool = False) -> None:
+        staged = self.deployments["staged"]
+        self.deployments["staged"] = None
+        if staged and not power_cut:
+            self.deployments["rollback"] = self.deployments["booted"]
+            self.deployments["booted"] = staged
+        self.overlay_on = False
+        booted = self.deployments["booted"]
+        assert booted is not None
+        self.tree = set(next(p for i, p in self.images.values() if i.id == booted.image_digest))
+        self.boot = self._new_boot()
+
+    def packages_of(self, image_id: str) -> frozenset[str]:
+        return next(packages for image, packages in self.images.values() if image.id == image_id)
+
+
+class Builder:
+    """The builder's side of a FakeHost (its `resolve` and the catalog's differ)."""
+
+    def __init__(self, host: FakeHost) -> None:
+        self._host = host
+        self.find, self.build, self.remove = host.find, host.build, host.remove
+        self.resolve = host.resolve_image
+
+
+def fake_host(base: Sequence[str] = ("bash", "coreutils")) -> FakeHost:
+    """A FakeHost, ready for a session."""
+    host = FakeHost(base)
+    host.builder = Builder(host)  # type: ignore[assignment]
+    return host
