@@ -1,0 +1,37 @@
+"""Which host this is."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from atomicstate.errors import HostError
+
+if TYPE_CHECKING:
+    from atomicstate.host.ports import Host
+
+_BOOTED = Path("/run/ostree-booted")
+
+
+def open_host(sandbox: Path | None) -> Host:
+    """The host: the sandbox in a directory, or this machine.
+
+    Raises NotFoundError for a directory that is no sandbox, NotPermittedError unless run by
+    root, HostError for a machine that there is no driver for.
+    """
+    if sandbox is not None:
+        from atomicstate.host.sandbox.layout import open_sandbox
+        from atomicstate.host.sandbox.lifecycle import SandboxHost
+
+        return SandboxHost(open_sandbox(sandbox))
+    if _BOOTED.exists():
+        kind = "bootc" if shutil.which("bootc") else "OSTree"
+        raise HostError(
+            f"this is a {kind} host, and this version has no driver for a booted one yet",
+            hint="`atomicstate sandbox create DIR` makes a host in a directory to work on",
+        )
+    raise HostError(
+        "this machine is not image-based: there is no deployment to change",
+        hint="`atomicstate sandbox create DIR` makes a host in a directory, then --sandbox DIR",
+    )

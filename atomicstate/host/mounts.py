@@ -1,0 +1,94 @@
+"""Mounting, and what is mounted: mount(2) itself and /proc/self/mountinfo.
+
+System calls, not mount(8): a dozen mounts in one process, and errors that carry their number.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_PRIVATE = 1 << 18
+_MNT_DETACH = 2
+_UMOUNT_NOFOLLOW = 8
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One line of a mountinfo file; `options` are the mount's own and the file system's."""
+
+    point: Path
+    file_system: str
+    options: frozenset[str]
+
+
+def mount(source: str, target: Path | str, kind: str, flags: int = 0, options: str = "") -> None:
+    """mount(2). Raises OSError, with the mount point as its file name."""
+    done = _libc.mount(
+        os.fsencode(source),
+        os.fsencode(target),
+        kind.encode(),
+        ctypes.c_ulong(flags),
+        os.fsencode(options) if options else None,
+    )
+    _check(done, target)
+
+
+def unmount(target: Path) -> None:
+    """Take the topmost mount off `target`; what still uses it keeps it, out of sight.
+
+    Raises OSError.
+    """
+    _check(_libc.umount2(os.fsencode(target), _MNT_DETACH | _UMOUNT_NOFOLLOW), target)
+
+
+def _check(done: int, target: Path | str) -> None:
+    if done != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(target))
+
+
+def bind(source: Path, target: Path, *, read_only: bool = False) -> None:
+    """Show `source` at `target` too."""
+    mount(str(source), target, "none", MS_BIND)
+    if read_only:
+        # One call can't do both: the kernel ignores MS_RDONLY on a first bind.
+        mount("none", target, "none", MS_BIND | MS_REMOUNT | MS_RDONLY)
+
+
+def parse_mountinfo(text: str) -> list[Mount]:
+    """The mounts that a mountinfo file lists, in the order in which they lie on each other."""
+    found = []
+    for line in text.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, details = left.split(" "), right.split(" ")
+        point = _ESCAPE.sub(lambda match: chr(int(match[1], 8)), fields[4])
+        options = [*fields[5].split(","), *details[2].split(",")]
+        found.append(Mount(Path(point), details[0], frozenset(options)))
+    return found
+
+
+def mounts_below(directory: Path) -> list[Mount]:
+    """What is mounted at or below `directory` in this process's view, topmost first."""
+    text = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    return [
+        mount for mount in reversed(parse_mountinfo(text)) if mount.point.is_relative_to(directory)
+    ]
+
+
+def unmount_below(directory: Path) -> None:
+    """Unmount everything at or below `directory` (not what lies under it). Raises OSError."""
+    for found in mounts_below(directory):
+        unmount(found.point)

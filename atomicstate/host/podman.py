@@ -1,0 +1,219 @@
+"""Images: podman, with container storage of its own.
+
+Every call names its storage, so that nothing of the machine's own images is seen or touched.
+Builds run with chroot isolation: it works where containers can't run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from atomicstate import process
+from atomicstate.errors import ContainerError, ImageError, NoSpaceError, ValidationError
+from atomicstate.host.ports import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+BUILD_LIMIT = 3 * 3600.0
+"""Seconds after which a build is taken for hanging."""
+_LIMIT = 600.0
+_TAIL_LINES = 20
+_LONGEST = 512
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
+_NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+_LAYER = re.compile(r"/([0-9a-f]{64}/diff)(?=:|$)")
+_UNKNOWN = re.compile(r"image not known|invalid reference format|no such image|repository name")
+
+
+class Storage(Struct, frozen=True):
+    """Container storage: where images lie (`root`), what runs now (`runtime`), and the driver.
+
+    `runtime` must be short: podman takes no run root of more than 50 characters.
+    """
+
+    root: Path
+    runtime: Path
+    driver: str
+
+    def argv(self, *words: str) -> list[str]:
+        """`podman WORDS` on this storage."""
+        return ["podman", *self._options(), f"--tmpdir={self.runtime}/libpod", *words]
+
+    def buildah(self, *words: str) -> list[str]:
+        """`buildah WORDS` on this storage: it alone can list what a killed build left."""
+        return ["buildah", *self._options(), *words]
+
+    def _options(self) -> list[str]:
+        return [
+            f"--root={self.root}",
+            f"--runroot={self.runtime}/containers",
+            f"--storage-driver={self.driver}",
+        ]
+
+
+def check_reference(reference: str) -> str:
+    """`reference`, if it has the form of an image's name or id. Raises ValidationError."""
+    if len(reference) > _LONGEST or not _REFERENCE.fullmatch(reference):
+        raise ValidationError(
+            f"{reference[:80]!r} is not an image reference",
+            hint="a reference looks like registry.example.org/name:tag or sha256:<digest>",
+        )
+    return reference
+
+
+def failure(finished: process.Finished, doing: str) -> ContainerError | NoSpaceError:
+    """The error for a container tool that ended badly while `doing` something."""
+    said = finished.last_words
+    words = "\n".join(said.splitlines()[-_TAIL_LINES:])
+    if _NO_SPACE.search(said):
+        return NoSpaceError(f"no space left on the device while {doing}: {words}")
+    return ContainerError(f"{doing} failed: {finished.argv[0]} {finished.outcome}: {words}")
+
+
+class Layers(Struct, frozen=True):
+    """An image's layers, topmost first: `names` are folders below `folder`."""
+
+    folder: Path
+    names: tuple[str, ...]
+
+
+class PodmanBuilder:
+    """The builder (ports.Builder) on a storage."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def resolve(self, reference: str) -> Image:
+        """The image that `reference` (or an id) names in this storage.
+
+        Raises ImageError where there is none, ValidationError for what can't be a name.
+        """
+        name = check_reference(reference).removeprefix("sha256:")
+        finished = self._run("image", "inspect", "--", name)
+        if finished.status != 0:
+            if _UNKNOWN.search(finished.last_words):
+                raise ImageError(
+                    f"there is no image {reference!r} in the storage of this host",
+                    hint="build it, or import it with `podman --root`",
+                )
+            raise failure(finished, f"looking for the image {reference}")
+        found: list[dict[str, Any]] = json.loads(finished.stdout)
+        return _image(found[0], reference)
+
+    def find(self, labels: Mapping[str, str]) -> Image | None:
+        """The newest image that carries all of `labels`, or None."""
+        filters = [f"--filter=label={key}={value}" for key, value in sorted(labels.items())]
+        finished = self._run("images", "--no-trunc", "--format=json", *filters)
+        if finished.status != 0:
+            raise failure(finished, "listing the images")
+        listed: list[dict[str, Any]] = json.loads(finished.stdout or b"[]") or []
+        # podman matches a label's value as a pattern: compare again, as text.
+        wanted = labels.items()
+        matching = [item for item in listed if wanted <= (item.get("Labels") or {}).items()]
+        if not matching:
+            return None
+        newest = max(matching, key=lambda item: int(item.get("Created", 0)))
+        return self.resolve(newest["Id"])
+
+    def build(
+        self,
+        context: Path,
+        containerfile: Path,
+        labels: Mapping[str, str],
+        tag: str,
+        on_line: Callable[[str], None],
+    ) -> None:
+        """Build `containerfile` in `context`, with `labels`, named `tag`.
+
+        Each line that the build prints goes to `on_line`. Raises ContainerError with the last
+        words of the build, NoSpaceError. A base that is not in the storage is not fetched.
+        """
+        check_reference(tag)
+        labelled = [f"--label={key}={value}" for key, value in sorted(labels.items())]
+        argv = self.storage.argv(
+            "build",
+            "--isolation=chroot",
+            "--network=host",
+            "--pull=never",
+            # One layer for the whole build: a cached `apt-get update` would bring back packages
+            # of another day, and a killed build leaves no images of half a recipe.
+            "--layers=false",
+            "--force-rm",
+            *labelled,
+            f"--tag={tag}",
+            f"--file={containerfile}",
+            str(context),
+        )
+        finished = process.stream(argv, on_line, timeout=BUILD_LIMIT)
+        if finished.status != 0:
+            raise failure(finished, f"building {tag}")
+
+    def remove(self, tag: str) -> None:
+        """Drop the image `tag`, what no name refers to, and what a cut-short build left."""
+        check_reference(tag)
+        self._remove_working_containers()
+        finished = self._run("rmi", "--force", "--ignore", "--", tag)
+        if finished.status != 0:
+            raise failure(finished, f"removing the image {tag}")
+        # A failure to prune leaves garbage, not a wrong state: the next removal tries again.
+        self._run("image", "prune", "--force")
+
+    def import_tar(self, tar: Path, tag: str, labels: Mapping[str, str]) -> Image:
+        """The image `tag`, of the root file system in `tar`, with `labels`."""
+        changes = [f"--change=LABEL {key}={json.dumps(value)}" for key, value in labels.items()]
+        finished = self._run("import", *changes, "--", str(tar), check_reference(tag))
+        if finished.status != 0:
+            raise failure(finished, f"importing {tag}")
+        return self.resolve(tag)
+
+    def layers(self, image: Image) -> Layers:
+        """Where the image's root file system lies. Raises ImageError where it is gone."""
+        name = image.id.removeprefix("sha256:")
+        if self.storage.driver == "vfs":
+            # vfs keeps whole trees: what it calls a mount is the name of a folder.
+            finished = self._run("image", "mount", name)
+            if finished.status == 0:
+                self._run("image", "unmount", name)
+                return Layers(Path(finished.text.strip()), ("",))
+        else:
+            finished = self._run("image", "inspect", "--format={{json .GraphDriver.Data}}", name)
+            if finished.status == 0:
+                return self._overlay_layers(json.loads(finished.stdout))
+        if _UNKNOWN.search(finished.last_words):
+            raise ImageError(f"the image {image.reference} ({image.id}) is gone")
+        raise failure(finished, f"looking for the layers of {image.reference}")
+
+    def _overlay_layers(self, data: dict[str, str]) -> Layers:
+        # Names below one folder, not paths: paths may hold the `:` that divides a list of layers,
+        # and too many long ones don't fit the page that mount(2) takes.
+        listed = f"{data.get('UpperDir', '')}:{data.get('LowerDir', '')}"
+        return Layers(self.storage.root / "overlay", tuple(_LAYER.findall(listed)))
+
+    def _remove_working_containers(self) -> None:
+        """Builds work in containers of their own; buildah lists them, podman does not."""
+        listed = process.run(
+            self.storage.buildah("containers", "--quiet", "--all"), timeout=_LIMIT, check=False
+        )
+        for name in listed.text.split():
+            process.run(self.storage.buildah("rm", name), timeout=_LIMIT, check=False)
+
+    def _run(self, *words: str) -> process.Finished:
+        return process.run(self.storage.argv(*words), timeout=_LIMIT, check=False)
+
+
+def _image(found: dict[str, Any], reference: str) -> Image:
+    names = found.get("NamesHistory") or found.get("RepoTags") or []
+    is_id = found["Id"].startswith(reference.removeprefix("sha256:"))
+    return Image(
+        id=f"sha256:{found['Id']}",
+        reference=names[0] if is_id and names else reference,
+        digest=found.get("Digest", ""),
+        architecture=found.get("Architecture", ""),
+        labels=dict(found.get("Labels") or {}),
+    )

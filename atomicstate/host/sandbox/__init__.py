@@ -1,0 +1,1 @@
+"""A real OSTree host in a directory: to try everything on, without risk."""
