@@ -91,7 +91,7 @@ class Session:
             self._system = self._from_snapshot()
         head = self.log.head()
         if head.seq > self._system.position:
-            view.fold(self._system, self.log.records(self._system.position + 1, head.seq))
+            view.fold(self._system, self.log.records(self._system.position + 1))
         return self._system
 
     def _from_snapshot(self) -> view.System:
