@@ -13,6 +13,7 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -112,6 +113,37 @@ def start(
         ) from error
     except OSError as error:
         raise ToolError(f"can't start {words[0]!r}: {error.strerror}") from error
+
+
+def _at_the_terminal() -> None:
+    _die_with_parent()
+    # The child gets its own Ctrl-C: what this process ignores meanwhile it must not.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def foreground(argv: Sequence[str | Path]) -> int:
+    """Run `argv` on this process's own standard streams and terminal, as a shell does.
+
+    Returns its exit status; 128 and the signal's number where one ended it. Ctrl-C goes to
+    `argv` alone. Raises ToolError where the program is not there.
+    """
+    words = [str(word) for word in argv]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        status = subprocess.run(
+            words,
+            check=False,
+            preexec_fn=_at_the_terminal,
+        ).returncode
+    except FileNotFoundError as error:
+        raise ToolError(
+            f"the program {words[0]!r} is not on this machine", hint=f"install {words[0]}"
+        ) from error
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return status if status >= 0 else 128 - status
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

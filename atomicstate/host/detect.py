@@ -21,8 +21,8 @@ def open_host(sandbox: Path | None) -> Host:
     root, HostError for a machine that there is no driver for.
     """
     if sandbox is not None:
+        from atomicstate.host.sandbox.host import SandboxHost
         from atomicstate.host.sandbox.layout import open_sandbox
-        from atomicstate.host.sandbox.lifecycle import SandboxHost
 
         return SandboxHost(open_sandbox(sandbox))
     if _BOOTED.exists():

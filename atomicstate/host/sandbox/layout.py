@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import time
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,6 +78,8 @@ class Sandbox:
 
 def new_marker(suite: str) -> Marker:
     """The marker of a sandbox that is being made."""
+    import uuid
+
     return Marker(id=uuid.uuid4().hex, suite=suite)
 
 

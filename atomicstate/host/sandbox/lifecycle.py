@@ -7,7 +7,6 @@ import fcntl
 import os
 import shutil
 import struct
-import sys
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,10 +22,10 @@ from atomicstate.errors import (
 )
 from atomicstate.files import make_directory
 from atomicstate.host import mounts
-from atomicstate.host.ostree import STATEROOT, OstreeDeployer, Staged, deploy, init_sysroot
-from atomicstate.host.podman import PodmanBuilder, Storage
+from atomicstate.host.ostree import STATEROOT, Staged, deploy, init_sysroot
 from atomicstate.host.sandbox import sources
 from atomicstate.host.sandbox.base import CACHE, base_tar
+from atomicstate.host.sandbox.host import SandboxHost
 from atomicstate.host.sandbox.layout import (
     MARKER,
     Sandbox,
@@ -36,48 +35,17 @@ from atomicstate.host.sandbox.layout import (
     new_marker,
     open_sandbox,
 )
-from atomicstate.host.sandbox.running import Running, SandboxOverlay, end_processes
+from atomicstate.host.sandbox.running import Running, end_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from atomicstate.catalog.client import Catalog
     from atomicstate.host.ports import Image
 
 _LIMIT = 600.0
 _LOCK_LIMIT = 60.0
 _GET_FLAGS, _SET_FLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10
-
-
-class SandboxHost:
-    """The host (ports.Host) that a sandbox is."""
-
-    driver = "ostree"
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self.sandbox = sandbox
-        self.running = Running(sandbox)
-        self.overlay = SandboxOverlay(self.running)
-        self.builder = PodmanBuilder(storage(sandbox))
-        self.deployer = OstreeDeployer(self.running, self.builder)
-
-    @property
-    def state_directory(self) -> Path:
-        """Where the log of this host is kept unless the user says otherwise."""
-        return self.sandbox.state
-
-    @property
-    def catalog(self) -> Catalog:
-        """libapt in the running tree."""
-        from atomicstate.catalog.client import Catalog
-
-        return Catalog(enter=self.running.enter(), root=self.sandbox.tree)
-
-
-def storage(sandbox: Sandbox) -> Storage:
-    """The sandbox's own container storage."""
-    return Storage(sandbox.storage, sandbox.runtime, sandbox.marker.storage_driver)
 
 
 def create(
@@ -225,16 +193,7 @@ def execute(directory: Path, argv: Sequence[str]) -> int:
     Returns its exit status; 128 and the signal's number where one ended it.
     """
     running = Running(open_sandbox(directory))
-    command = running.command(argv)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = process.start(command, stdin=0, stdout=1, stderr=2)
-    try:
-        status = child.wait()
-    except BaseException:
-        process.kill_group(child)
-        raise
-    return status if status >= 0 else 128 - status
+    return process.foreground(running.command(argv))
 
 
 def destroy(directory: Path) -> None:

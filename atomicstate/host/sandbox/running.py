@@ -13,7 +13,6 @@ import shutil
 import signal
 import sys
 import time
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,6 +123,8 @@ class Running:
 
         The caller holds the lock. Raises HostError where it can't be mounted.
         """
+        import uuid
+
         self.power_off()
         located = target or self._default()
         self.set_staged(None)
