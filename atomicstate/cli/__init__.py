@@ -1,1 +1,1 @@
-"""The command line: parse, call the engine, print, map errors."""
+"""The command line: parse, call the engine, print, map errors; nothing else prints or exits."""

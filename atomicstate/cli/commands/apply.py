@@ -1,0 +1,98 @@
+"""`apply` and `switch`: from what is recorded to a deployment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atomicstate.cli.terminal import Look, clean
+from atomicstate.cli.verbs import verb
+
+if TYPE_CHECKING:
+    from atomicstate.cli.app import App
+    from atomicstate.engine.results import ApplyProposal, ApplyResult
+
+
+@verb("apply")
+@click.option("--simulate", is_flag=True, help="Show what would be built, do nothing.")
+def apply(app: App, *, simulate: bool) -> None:
+    """Make an image of everything that is pending, and boot it next.
+
+    Renders the recipe and the Containerfile, builds, and stages the deployment. Where a step
+    fails all of it is taken back, and what was pending is pending again.
+    """
+    if not simulate:
+        app.must_ask()
+    from atomicstate.engine import apply as engine
+
+    with app.session() as session:
+        proposal = engine.propose(session)
+        if simulate:
+            app.answer(
+                lambda: {**_proposal_data(proposal), "simulated": True},
+                lambda look: _proposal_text(proposal, look) + "\n\nNothing was changed.",
+            )
+            return
+        app.show(lambda look: _proposal_text(proposal, look))
+        app.ask("Build this, and boot it next?")
+        with app.reporting() as reporter:
+            result = engine.carry_out(session, proposal, reporter)
+    _answer(app, result)
+
+
+@verb("switch")
+@click.argument("image")
+def switch(app: App, image: str) -> None:
+    """Change the base to IMAGE, with everything that is pending, and boot it next."""
+    app.must_ask()
+    from atomicstate.engine import base as engine
+
+    with app.session() as session:
+        proposal = engine.propose(session, image)
+        reference = clean(proposal.reference)
+        app.show(lambda _look: f"The base becomes {reference} ({proposal.image_id[:19]}).")
+        app.ask("Build on it, and boot that next?")
+        with app.reporting() as reporter:
+            result = engine.carry_out(session, proposal, reporter)
+    _answer(app, result)
+
+
+def _answer(app: App, result: ApplyResult) -> None:
+    from atomicstate.events.asjson import fields_of
+
+    app.answer(lambda: fields_of(result), lambda look: _result_text(app, result, look))
+
+
+def _result_text(app: App, result: ApplyResult, look: Look) -> str:
+    staged = look.paint(f"Staged {result.checksum[:12]}", "bold")
+    reboot = "reboot to start it"
+    if app.sandbox is not None:
+        reboot = f"`atomicstate sandbox reboot {clean(str(app.sandbox))}` starts it"
+    return f"{staged} (transaction {result.transaction}): it boots next; {reboot}."
+
+
+def _proposal_data(proposal: ApplyProposal) -> dict[str, Any]:
+    from atomicstate.events.asjson import fields_of
+
+    # The documents are text: JSON knows no bytes.
+    texts = {
+        name: getattr(proposal, name).decode()
+        for name in ("recipe", "recipe_before", "containerfile")
+    }
+    return {**fields_of(proposal), **texts}
+
+
+def _proposal_text(proposal: ApplyProposal, look: Look) -> str:
+    from atomicstate.cli.render.diff import diff_lines
+    from atomicstate.cli.render.status import pending_lines
+
+    diff = diff_lines(proposal.recipe_before, proposal.recipe, "image.yml", look)
+    return "\n".join(
+        [
+            look.paint("To apply", "heading"),
+            *pending_lines(proposal.actions, look),
+            "",
+            *(diff or ["The recipe stays as it is."]),
+        ]
+    )

@@ -1,0 +1,110 @@
+"""`init`, `status`, `overlay`, `machine`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from atomicstate.cli.terminal import Look, clean
+from atomicstate.cli.verbs import group, verb
+
+if TYPE_CHECKING:
+    from atomicstate.cli.app import App
+    from atomicstate.engine.results import InitResult, OverlayResult, StatusResult
+
+
+@verb("init")
+def init(app: App) -> None:
+    """Adopt this host: write the first event.
+
+    Records the base image, the booted deployment and the recipe found. It changes nothing on the
+    host. A second call says that it is done already.
+    """
+    from atomicstate.engine.initialize import initialize
+    from atomicstate.events.asjson import plain
+
+    with app.session() as session:
+        result = initialize(session)
+    app.answer(lambda: plain(result), lambda look: _init_text(result, look))
+
+
+@verb("status")
+def status(app: App) -> None:
+    """Show the pipeline, the deployments and what is pending."""
+    from atomicstate.engine import status as engine
+
+    with app.session() as session:
+        result = engine.status(session)
+
+    def text(look: Look) -> str:
+        from atomicstate.cli.render.status import status_text
+
+        return status_text(result, look)
+
+    app.answer(lambda: _status_data(result), text)
+
+
+@verb("machine")
+def machine(app: App) -> None:
+    """Draw the state machine, as Mermaid text."""
+    from atomicstate.machine.diagram import mermaid
+
+    diagram = mermaid()
+    app.answer(lambda: {"mermaid": diagram}, lambda _look: diagram)
+
+
+@verb("enable")
+def enable(app: App) -> None:
+    """Lay a writable overlay on /usr, until the next boot."""
+    from atomicstate.engine import overlay as engine
+
+    with app.session() as session, app.reporting() as reporter:
+        result = engine.enable(session, reporter)
+    _answer_overlay(app, result)
+
+
+@verb("status")
+def overlay_status(app: App) -> None:
+    """Show whether an overlay lies on /usr, and whether it takes changes."""
+    from atomicstate.engine import overlay as engine
+
+    with app.session() as session:
+        result = engine.status(session)
+    _answer_overlay(app, result)
+
+
+overlay = group(
+    "overlay",
+    "The writable, transient overlay on /usr.",
+    {"enable": f"{__name__}:enable", "status": f"{__name__}:overlay_status"},
+)
+
+
+def _answer_overlay(app: App, result: OverlayResult) -> None:
+    from atomicstate.cli.render.status import overlay_text
+    from atomicstate.events.asjson import plain
+
+    app.answer(lambda: plain(result), lambda _look: f"The overlay is {overlay_text(result)}.")
+
+
+def _init_text(result: InitResult, look: Look) -> str:
+    if result.already:
+        first = "This host was adopted already; nothing was changed."
+    else:
+        first = "Adopted this host: the log begins."
+    fields = {
+        "host": result.driver,
+        "base": f"{result.base} ({result.architecture})",
+        "booted": result.booted[:12],
+        "log": result.log_id,
+        "head": f"{result.head.seq} {result.head.hash[:16]}",
+    }
+    lines = [look.paint(f"  {name:<8}", "dim") + clean(value) for name, value in fields.items()]
+    return "\n".join([first, *lines])
+
+
+def _status_data(result: StatusResult) -> dict[str, Any]:
+    from atomicstate.events.asjson import fields_of
+
+    data = fields_of(result)
+    del data["overlay"]["changed"]
+    return data

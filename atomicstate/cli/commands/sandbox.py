@@ -1,0 +1,117 @@
+"""`sandbox create`, `exec`, `reboot`, `destroy`: a real host in a directory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from atomicstate.cli.terminal import clean
+from atomicstate.cli.verbs import group, verb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from atomicstate.cli.app import App
+
+_directory = click.argument("directory", metavar="DIR")
+
+
+@verb("create")
+@_directory
+@click.option("--suite", default="bookworm", show_default=True, help="The Debian suite.")
+def create(app: App, directory: str, *, suite: str) -> None:
+    """Make a host in DIR: an OSTree sysroot with a Debian base image.
+
+    One that was cut short is finished, or made anew. The base is kept for the next sandbox.
+    """
+    from atomicstate.host.sandbox import lifecycle
+
+    path = _path(directory)
+    lifecycle.create(path, suite, app.note)
+    shown = clean(str(path))
+    app.answer(
+        lambda: {"directory": str(path), "suite": suite},
+        lambda _look: f"The sandbox {shown} is ready: `atomicstate --sandbox {shown} init` begins.",
+    )
+
+
+@verb("exec")
+@_directory
+@click.argument("argv", nargs=-1, required=True, metavar="-- CMD...", type=click.UNPROCESSED)
+def execute(app: App, directory: str, argv: tuple[str, ...]) -> int:
+    """Run CMD in the sandbox's running system.
+
+    The exit status is that of CMD. With -f json its output goes to standard error.
+    """
+    from atomicstate.host.sandbox import lifecycle
+
+    if not app.json:
+        return lifecycle.execute(_path(directory), argv)
+    with _output_to_stderr():
+        status = lifecycle.execute(_path(directory), argv)
+    app.answer(lambda: {"status": status}, lambda _look: "")
+    return status
+
+
+@verb("reboot")
+@_directory
+@click.option("--power-cut", is_flag=True, help="Without a shutdown: what was staged is lost.")
+def reboot(app: App, directory: str, *, power_cut: bool) -> None:
+    """Do what a reboot does: the overlay goes, what was staged is booted."""
+    from atomicstate.host.sandbox import lifecycle
+
+    path = _path(directory)
+    lifecycle.reboot(path, power_cut=power_cut)
+    app.answer(
+        lambda: {"directory": str(path), "power_cut": power_cut},
+        lambda _look: f"The sandbox {clean(str(path))} booted.",
+    )
+
+
+@verb("destroy")
+@_directory
+def destroy(app: App, directory: str) -> None:
+    """Take away the sandbox DIR: its mounts, images and files, and nothing else."""
+    from atomicstate.host.sandbox import lifecycle
+
+    path = _path(directory)
+    app.ask(f"Destroy the sandbox {clean(str(path))}, with its log?")
+    lifecycle.destroy(path)
+    app.answer(
+        lambda: {"directory": str(path)},
+        lambda _look: f"The sandbox {clean(str(path))} is gone.",
+    )
+
+
+sandbox = group(
+    "sandbox",
+    "A real host in a directory: try everything without risk.",
+    {
+        "create": f"{__name__}:create",
+        "exec": f"{__name__}:execute",
+        "reboot": f"{__name__}:reboot",
+        "destroy": f"{__name__}:destroy",
+    },
+)
+
+
+def _path(directory: str) -> Path:
+    return Path(directory).absolute()
+
+
+@contextmanager
+def _output_to_stderr() -> Iterator[None]:
+    """What a child writes to standard output shows up on standard error meanwhile."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

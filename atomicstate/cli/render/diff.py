@@ -1,0 +1,25 @@
+"""Two texts as a unified diff."""
+
+from __future__ import annotations
+
+from atomicstate.cli.terminal import Look, clean
+
+_STYLES = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def diff_lines(before: bytes, after: bytes, name: str, look: Look) -> list[str]:
+    """The lines of a unified diff, empty where nothing differs."""
+    from difflib import unified_diff
+
+    lines = unified_diff(_lines(before), _lines(after), f"{name} now", f"{name} then", lineterm="")
+    return [look.paint(clean(line), _style(line)) for line in lines]
+
+
+def _lines(content: bytes) -> list[str]:
+    return content.decode("utf-8", "replace").splitlines()
+
+
+def _style(line: str) -> str:
+    if line.startswith(("+++", "---")):
+        return "bold"
+    return _STYLES.get(line[:1], "")

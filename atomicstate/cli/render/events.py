@@ -1,0 +1,168 @@
+"""Events of the log as lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from atomicstate.cli.render.moments import long_time, short_time
+from atomicstate.cli.terminal import Look, clean, pad
+from atomicstate.events.asjson import fields_of, kind
+from atomicstate.events.bodies import ACTIONS
+from atomicstate.events.event import UnknownEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from atomicstate.events.event import Event
+
+_KIND = 18
+_WHO = 5
+_SHORT = 12
+_WENT_BACK = "the clock went back"
+_INTENT = frozenset({"transaction.begun", "step.started", "step.undoing"})
+_BAD = frozenset({"step.failed", "transaction.rolled_back"})
+
+
+def event_line(event: Event | UnknownEvent, look: Look, *, went_back: bool, digits: int) -> str:
+    """One line that fits: number, time, kind, who, and what happened."""
+    name = clean(kind(event))
+    start = f"{event.seq:>{digits}}  {short_time(event.time)}  "
+    who = pad(clean(event.actor.user), _WHO)
+    what = (f"({_WENT_BACK}) " if went_back else "") + clean(summary(event))
+    used = len(start) + max(len(name), _KIND) + len(who) + 2
+    return (
+        f"{look.paint(start, 'dim')}{look.paint(pad(name, _KIND), _style(name, event))}"
+        f" {look.paint(who, 'dim')} {look.fit(what, used)}"
+    ).rstrip()
+
+
+def event_lines(
+    event: Event | UnknownEvent, record_hash: bytes, look: Look, *, went_back: bool
+) -> list[str]:
+    """Everything an event says, over several lines."""
+    name = clean(kind(event))
+    login = f", logged in as uid {event.actor.login_uid}" if event.actor.login_uid >= 0 else ""
+    called = " ".join((event.actor.verb, *event.actor.options))
+    fields = {
+        "time": long_time(event.time) + (f"  {_WENT_BACK}" if went_back else ""),
+        "who": f"{event.actor.user} (uid {event.actor.uid}{login}), `{called}`",
+        "transaction": event.transaction,
+        "cause": str(event.cause or ""),
+        "boot": event.boot.boot_id if event.boot else "",
+        "hash": record_hash.hex(),
+    }
+    heading = look.paint(str(event.seq), "bold") + " " + look.paint(name, _style(name, event))
+    lines = [heading]
+    lines += [
+        look.paint(f"  {label:<12}", "dim") + clean(value)
+        for label, value in fields.items()
+        if value
+    ]
+    return [*lines, *_details(event, look), ""]
+
+
+def summary(event: Event | UnknownEvent) -> str:
+    """What happened, in a few words."""
+    if isinstance(event, UnknownEvent):
+        return "written by a newer version"
+    describe = _SUMMARIES.get(kind(event))
+    return describe(event.body) if describe else ""
+
+
+def _details(event: Event | UnknownEvent, look: Look) -> list[str]:
+    if isinstance(event, UnknownEvent):
+        return [look.paint("  written by a newer version: its fields are not known", "dim")]
+    lines = []
+    for name, value in fields_of(event.body).items():
+        if name == "plan" and value:
+            value = [_change(change) for change in value["changes"]]  # noqa: PLW2901 - shown so
+        lines += _field(name, value, look)
+    return lines
+
+
+def _field(name: str, value: Any, look: Look) -> list[str]:  # noqa: ANN401 - of a body
+    label = look.paint(f"  {name:<12}", "dim")
+    match value:
+        case None | "" | [] | {}:
+            return []
+        case True | False:
+            return [label + ("yes" if value else "no")]
+        case list():
+            items = [clean(str(item)) for item in value]
+        case dict():
+            items = [clean(f"{key}: {item}") for key, item in value.items() if item]
+        case _:
+            items = [clean(line) for line in str(value).splitlines()]
+    return [(label if not index else " " * 14) + item for index, item in enumerate(items)]
+
+
+def _change(change: dict[str, Any]) -> str:
+    was = f"{change['was']} -> " if change["was"] else ""
+    return f"{change['kind']} {change['name']} {was}{change['version']} {change['architecture']}"
+
+
+def _style(name: str, event: Event | UnknownEvent) -> str:
+    if isinstance(event, UnknownEvent):
+        return "magenta"
+    if name in ACTIONS:
+        return "asked"
+    if name in _BAD:
+        return "red"
+    return "blue" if name in _INTENT else "green"
+
+
+# -- what happened, for each kind ------------------------------------------------------------
+
+
+def _packages(body: Any) -> str:  # noqa: ANN401 - one of two Structs
+    more = len(body.plan.changes) - len(body.names) if body.plan else 0
+    with_it = f" and {more} more" if more > 0 else ""
+    return " ".join(body.names) + with_it + ("" if body.live else ", not live")
+
+
+def _begun(body: Any) -> str:  # noqa: ANN401
+    if body.mode == "apply":
+        parts = [
+            f"{len(part)} to {word}" for part, word in ((body.add, "add"), (body.drop, "drop"))
+        ]
+        return f"apply: {', '.join(text for text in parts if not text.startswith('0'))}"
+    if body.mode == "live":
+        verb = {"package.added": "add", "package.removed": "remove"}.get(body.action, body.action)
+        return f"live: {verb} {' '.join(body.names)}"
+    return f"{body.mode}"
+
+
+def _step_done(body: Any) -> str:  # noqa: ANN401
+    evidence = ", ".join(f"{key} {_short(value)}" for key, value in body.evidence.items() if value)
+    return f"{body.step}: {evidence}" if evidence else str(body.step)
+
+
+def _short(value: str) -> str:
+    """A checksum by its first digits."""
+    bare = value.removeprefix("sha256:")
+    is_checksum = len(bare) == 64 and set(bare) <= set("0123456789abcdef")  # noqa: PLR2004
+    return bare[:_SHORT] if is_checksum else value
+
+
+def _hosts(body: Any) -> str:  # noqa: ANN401
+    shown = (("booted", body.booted), ("staged", body.staged), ("rollback", body.rollback))
+    return ", ".join(f"{name} {value[:_SHORT]}" for name, value in shown if value)
+
+
+_SUMMARIES: dict[str, Callable[[Any], str]] = {
+    "package.added": _packages,
+    "package.removed": _packages,
+    "base.set": lambda body: body.reference,
+    "transaction.begun": _begun,
+    "step.started": lambda body: body.step,
+    "step.undoing": lambda body: f"{body.step}: {body.reason}" if body.reason else body.step,
+    "step.done": _step_done,
+    "step.failed": lambda body: f"{body.step}: {body.reason}",
+    "step.undone": lambda body: body.step,
+    "step.skipped": lambda body: f"{body.step}: {body.reason}",
+    "system.initialized": lambda body: f"{body.driver}, {body.base}",
+    "transaction.staged": lambda body: f"{body.checksum[:_SHORT]} boots next",
+    "transaction.rolled_back": lambda body: body.reason,
+    "host.observed": _hosts,
+    "host.booted": _hosts,
+}

@@ -1,0 +1,130 @@
+"""`status` as a page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atomicstate.cli.render.moments import short_time_of
+from atomicstate.cli.terminal import Look, clean
+
+if TYPE_CHECKING:
+    from atomicstate.engine.results import (
+        DeploymentResult,
+        OverlayResult,
+        PendingResult,
+        StatusResult,
+        UnfinishedResult,
+    )
+
+_STATES = {
+    "idle": "nothing is under way, nothing is pending",
+    "overlay": "the overlay is on, nothing is pending",
+    "recorded": "changes are pending: `atomicstate apply` makes an image of them",
+    "configured": "an apply is at its recipe",
+    "containerfile": "an apply is about to build",
+    "built": "an apply has its image and is about to switch",
+    "switched": "the next boot starts another deployment",
+    "rolling_back": "a transaction is being taken back",
+}
+_CHECKSUM = 12
+
+
+def status_text(result: StatusResult, look: Look) -> str:
+    """The whole page."""
+    lines = [
+        _field(look, "state", f"{look.paint(result.state, 'bold')}: {_STATES[result.state]}"),
+        _field(look, "base", clean(result.base)),
+        _field(look, "overlay", overlay_text(result.overlay)),
+        _field(look, "log", f"{result.head.seq} events, head {result.head.hash[:16]}"),
+        "",
+        look.paint(f"deployments ({clean(result.host.driver)})", "heading"),
+        *_deployments(result, look),
+        *_pending(result.pending, look),
+        *_unfinished(result.unfinished, look),
+        *_residue(result.residue, look),
+    ]
+    return "\n".join(lines)
+
+
+def overlay_text(overlay: OverlayResult) -> str:
+    """The overlay in words."""
+    if not overlay.active:
+        return "off: /usr is read-only"
+    return "on: /usr takes changes until the next boot" if overlay.writable else "on, read-only"
+
+
+def action_text(kind: str, data: dict[str, object]) -> str:
+    """An action as what is asked for: `add jq curl`."""
+    names = data.get("names")
+    words = " ".join(map(str, names)) if isinstance(names, list | tuple) else ""
+    verb = {"package.added": "add", "package.removed": "remove"}.get(kind)
+    if verb:
+        return clean(f"{verb} {words}")
+    if kind == "base.set":
+        return clean(f"base {data.get('reference', '')}")
+    return clean(f"{kind} {words}".rstrip())
+
+
+def pending_lines(actions: list[PendingResult], look: Look) -> list[str]:
+    """A line for each action, with a sign for to add and to drop."""
+    lines = []
+    for action in actions:
+        sign, style = ("+", "green") if action.change == "add" else ("-", "red")
+        about = f"{short_time_of(action.time)}, {clean(action.user)}"
+        text = look.fit(f"{action.seq:>4}  {action_text(action.kind, action.data)}", 30)
+        lines.append(f"  {look.paint(sign, style)} {text}  {look.paint(about, 'dim')}")
+    return lines
+
+
+def _field(look: Look, name: str, value: str) -> str:
+    return look.paint(f"{name:<9}", "dim") + value
+
+
+def _deployments(result: StatusResult, look: Look) -> list[str]:
+    shown = (
+        ("staged", result.host.staged, "green"),
+        ("booted", result.host.booted, "bold"),
+        ("rollback", result.host.rollback, "dim"),
+    )
+    lines = [_deployment(name, item, style, look) for name, item, style in shown if item]
+    return lines or ["  none"]
+
+
+def _deployment(name: str, item: DeploymentResult, style: str, look: Look) -> str:
+    made = f"transaction {item.transaction}" if item.transaction else "not made here"
+    if not item.transaction and name != "staged":
+        made = "the base" if item.image else made
+    # The image of a transaction bears its id: saying it twice helps nobody.
+    image = clean(item.image) if not item.transaction else ""
+    rest = "  ".join(part for part in (item.checksum[:_CHECKSUM], made, image) if part)
+    return f"  {look.paint(f'{name:<9}', style)} {look.fit(rest, 12)}"
+
+
+def _pending(pending: list[PendingResult], look: Look) -> list[str]:
+    if not pending:
+        return []
+    return ["", look.paint("pending", "heading"), *pending_lines(pending, look)]
+
+
+def _unfinished(unfinished: list[UnfinishedResult], look: Look) -> list[str]:
+    lines = []
+    for item in unfinished:
+        what = "is running" if item.running else "was cut short"
+        where = f"at the step {item.step}" if item.step else "at its begin"
+        lines.append(
+            f"  {look.paint(item.verb or item.mode, 'yellow')} of {clean(item.user)},"
+            f" {short_time_of(item.since)}, {what} {where}"
+        )
+        lines.append(look.paint(f"    transaction {item.transaction}", "dim"))
+    if not lines:
+        return []
+    if not all(item.running for item in unfinished):
+        lines.append("  `atomicstate resume` goes on with it, `atomicstate abort` takes it back")
+    return ["", look.paint("unfinished", "heading"), *lines]
+
+
+def _residue(residue: list[str], look: Look) -> list[str]:
+    if not residue:
+        return []
+    heading = look.paint("left behind outside /usr", "heading")
+    return ["", heading, *(f"  {clean(item)}" for item in residue)]

@@ -1,0 +1,80 @@
+"""The root of the command tree: the global options, and where each command lives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from atomicstate import __version__
+from atomicstate.cli.app import STATE_DIR, App
+from atomicstate.cli.verbs import SETTINGS, LazyGroup
+
+_COMMANDS = "atomicstate.cli.commands"
+
+VERBS = {
+    "sandbox": f"{_COMMANDS}.sandbox:sandbox",
+    "init": f"{_COMMANDS}.host:init",
+    "status": f"{_COMMANDS}.host:status",
+    "overlay": f"{_COMMANDS}.host:overlay",
+    "package": f"{_COMMANDS}.package:package",
+    "config": f"{_COMMANDS}.documents:config",
+    "containerfile": f"{_COMMANDS}.documents:containerfile",
+    "apply": f"{_COMMANDS}.apply:apply",
+    "switch": f"{_COMMANDS}.apply:switch",
+    "resume": f"{_COMMANDS}.recovery:resume",
+    "abort": f"{_COMMANDS}.recovery:abort",
+    "log": f"{_COMMANDS}.log:log",
+    "verify": f"{_COMMANDS}.store:verify",
+    "export": f"{_COMMANDS}.store:export",
+    "import": f"{_COMMANDS}.store:import_",
+    "backup": f"{_COMMANDS}.store:backup",
+    "machine": f"{_COMMANDS}.host:machine",
+}
+
+
+@click.group(
+    "atomicstate",
+    cls=LazyGroup,
+    lazy=VERBS,
+    context_settings=SETTINGS,
+    no_args_is_help=True,
+)
+@click.option(
+    "--state-dir",
+    metavar="DIR",
+    envvar="ATOMICSTATE_STATE_DIR",
+    show_envvar=True,
+    help=f"Where the log is.  [default: {STATE_DIR}, or DIR/state with --sandbox]",
+)
+@click.option(
+    "--sandbox",
+    metavar="DIR",
+    envvar="ATOMICSTATE_SANDBOX",
+    show_envvar=True,
+    help="Work on the host in this sandbox, not on this machine.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Show more.")
+@click.version_option(__version__, message="atomicstate %(version)s")
+@click.pass_context
+def root(ctx: click.Context, state_dir: str | None, sandbox: str | None, verbose: bool) -> None:
+    """Change an image-based system as a sequence of events.
+
+    Packages are put into the running system at once and recorded; `apply` makes an image of all
+    that is pending, and the next boot starts it.
+    """
+    ctx.obj = App(
+        _state_dir(ctx, state_dir, sandbox),
+        Path(sandbox).absolute() if sandbox else None,
+        verbose=verbose,
+    )
+
+
+def _state_dir(ctx: click.Context, state_dir: str | None, sandbox: str | None) -> Path:
+    """A `--sandbox` on the command line outweighs a state directory from the environment."""
+    environment = click.core.ParameterSource.ENVIRONMENT
+    inherited = ctx.get_parameter_source("state_dir") is environment
+    named = ctx.get_parameter_source("sandbox") is click.core.ParameterSource.COMMANDLINE
+    if state_dir and not (sandbox and inherited and named):
+        return Path(state_dir).absolute()
+    return Path(sandbox).absolute() / "state" if sandbox else Path(STATE_DIR)

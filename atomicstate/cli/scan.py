@@ -1,0 +1,170 @@
+"""Searching the log: which events are asked for, found in constant memory.
+
+Most events of a long log are not asked for. All names that a query can hold stand as plain
+bytes in a record, so a search for bytes sorts most of them out before any is decoded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Raw, Struct
+from msgspec.msgpack import Decoder
+
+from atomicstate.errors import CorruptError, NotFoundError
+from atomicstate.events import codec
+from atomicstate.events.asjson import kind
+from atomicstate.store.log import CHECK_LIMIT, broken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from atomicstate.events.event import Event, UnknownEvent
+    from atomicstate.store.log import Log
+
+WINDOW = 4096
+"""Events that a search backward looks at in one go, oldest first."""
+
+
+class Found(NamedTuple):
+    """An event, its hash, and whether its clock lies before that of the event before."""
+
+    event: Event | UnknownEvent
+    hash: bytes
+    went_back: bool
+
+
+class Query(NamedTuple):
+    """What is asked for: of each part of `needles` one is in the record, and all `tests` hold."""
+
+    needles: tuple[tuple[bytes, ...], ...] = ()
+    tests: tuple[Callable[[Event | UnknownEvent], bool], ...] = ()
+
+    @property
+    def is_all(self) -> bool:
+        """Whether every event is asked for."""
+        return not self.needles and not self.tests
+
+
+class _Glance(Struct, array_like=True, gc=False):
+    """The time of an event, without decoding the rest."""
+
+    seq: int
+    body: Raw
+    transaction: Raw
+    time: int
+
+
+_glance = Decoder(_Glance)
+
+
+def glance_time(record: bytes) -> int:
+    """The time in a record, in nanoseconds. Raises CorruptError where there is none."""
+    from msgspec import DecodeError
+
+    try:
+        return _glance.decode(record[: -codec.HASH_SIZE]).time
+    except DecodeError as error:
+        raise CorruptError(f"a record that is no event: {error}") from error
+
+
+def search(
+    log: Log, query: Query, start: int, stop: int, *, reverse: bool = False
+) -> Iterator[Found]:
+    """Every event from `start` up to and without `stop` that is asked for, in constant memory.
+
+    Checks the chain over the first 10,000 events that it reads. Raises CorruptError.
+    """
+    checks = CHECK_LIMIT
+    while start < stop:
+        low, high = (max(start, stop - WINDOW), stop) if reverse else (start, stop)
+        found = _window(log, query, low, high, checks)
+        yield from reversed(list(found)) if reverse else found
+        checks = max(checks - (high - low), 0)
+        start, stop = (start, low) if reverse else (stop, stop)
+
+
+def _window(log: Log, query: Query, start: int, stop: int, checks: int) -> Iterator[Found]:
+    needles, tests = query
+    size = codec.HASH_SIZE
+    before = log.record(start - 1) if start > 1 else None
+    previous = codec.GENESIS if before is None else before[-size:]
+    for seq, record in enumerate(log.records(start, stop), start):
+        if checks:
+            checks -= 1
+            if codec.chain(previous, record[:-size]) != record[-size:]:
+                raise broken(seq)
+        previous = record[-size:]
+        if all(any(part in record for part in parts) for parts in needles):
+            event = _decode(log, seq, record)
+            if all(test(event) for test in tests):
+                went_back = before is not None and event.time < glance_time(before)
+                yield Found(event, previous, went_back)
+        before = record
+
+
+def _decode(log: Log, seq: int, record: bytes) -> Event | UnknownEvent:
+    try:
+        event = codec.decode(record)
+    except CorruptError:
+        event = None  # type: ignore[assignment]
+    if event is None or event.seq != seq:
+        return log.get(seq)[0]  # raises, in the store's own words
+    return event
+
+
+def newest(log: Log, query: Query, start: int, stop: int, count: int) -> int:
+    """Where the newest `count` events that are asked for begin; `start` where there are fewer."""
+    if query.is_all:
+        return max(start, stop - count)
+    for found in search(log, query, start, stop, reverse=True):
+        count -= 1
+        if not count:
+            return found.event.seq
+    return start
+
+
+def first_at(log: Log, time: int, start: int = 1) -> int:
+    """The number of the first event at `time` (nanoseconds) or later; after the last: the next.
+
+    An event counts as no earlier than any before it: a clock that went back moves nothing.
+    """
+    seq = start - 1
+    for seq, record in enumerate(log.records(start), start):
+        if glance_time(record) >= time:
+            return seq
+    return seq + 1
+
+
+def point(log: Log, text: str) -> int:
+    """The number of the event that `text` names: 12, HEAD, HEAD~3 or a time.
+
+    A time names the first event at it or later. Raises NotFoundError, ValidationError.
+    """
+    head = log.head().seq
+    word = text.strip()
+    back = word.removeprefix("HEAD~") if word.startswith("HEAD~") else "0" * (word == "HEAD")
+    if word.isascii() and word.isdigit():
+        seq = int(word[:20])
+    elif back.isascii() and back.isdigit():
+        seq = head - int(back[:20])
+    else:
+        from atomicstate.cli.times import parse_time
+
+        seq = first_at(log, parse_time(text))
+    if not 0 < seq <= head:
+        raise NotFoundError(f"there is no event at {text!r}; the newest is {head}")
+    return seq
+
+
+def kinds_of(log: Log) -> frozenset[str]:
+    """The kinds that this log may hold: those known here, and those that it says it has."""
+    from atomicstate.events.bodies import ALL, kind_of
+
+    return frozenset({kind_of(body) for body in ALL} | set(log.header.kinds))
+
+
+def is_kind(event: Event | UnknownEvent, wanted: tuple[str, ...]) -> bool:
+    """Whether an event is of one of the kinds, or of a whole kin such as `package`."""
+    name = kind(event)
+    return any(name == word or name.startswith(word + ".") for word in wanted)
