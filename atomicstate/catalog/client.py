@@ -1,0 +1,284 @@
+"""The catalog: what the rest of the product asks about packages, and has done to them.
+
+Every call that needs libapt runs one worker of its own (worker.py), in the host's tree. So no
+lock is held between calls, no view of the tree grows old, and nothing outlives a call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+import msgspec
+
+import atomicstate
+from atomicstate.catalog import dpkg, protocol
+from atomicstate.catalog.boot import is_boot_package
+from atomicstate.catalog.dpkg import PlanState
+from atomicstate.catalog.names import validate_names
+from atomicstate.catalog.protocol import Progress, Request
+from atomicstate.errors import AptError, HostError, ValidationError
+from atomicstate.events.plan import Plan
+from atomicstate.process import ToolError, kill_group, run, start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["TIME_LIMIT", "Catalog", "PlanState", "Progress"]
+
+TIME_LIMIT = 1800.0
+"""Seconds that one call may take, unless ATOMICSTATE_TOOL_TIMEOUT says otherwise."""
+
+_QUERY_LIMIT = 60.0
+_END_LIMIT = 10.0
+_TAIL_BYTES = 16384
+_TAIL_LINES = 10
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Mounts and processes of the worker's own: the kernel takes both away when it ends.
+_ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+
+
+def time_limit() -> float:
+    """Seconds that one call may take. Raises ValidationError for a setting that is no time."""
+    text = os.environ.get("ATOMICSTATE_TOOL_TIMEOUT")
+    if not text:
+        return TIME_LIMIT
+    with contextlib.suppress(ValueError):
+        if (seconds := float(text)) > 0 and math.isfinite(seconds):
+            return seconds
+    raise ValidationError(f"ATOMICSTATE_TOOL_TIMEOUT={text!r} is not a number of seconds")
+
+
+class Catalog:
+    """The packages of one host's tree.
+
+    `enter` is what enters the mount namespace of the running tree (empty: this process's own),
+    `root` where the tree lies in it. What a call says about packages is so at that moment.
+    """
+
+    def __init__(self, enter: Sequence[str], root: Path) -> None:
+        self._enter = tuple(enter)
+        self._root = root
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing is held between calls: there for those who close what they opened."""
+
+    def resolve(
+        self,
+        install: Sequence[str],
+        remove: Sequence[str],
+        *,
+        given_install: Sequence[str] = (),
+        given_remove: Sequence[str] = (),
+    ) -> Plan:
+        """What installing and removing these names does, on top of the tree and what is given.
+
+        `given_*` are pending wishes that are not in the tree; the plan holds only what comes on
+        top of them, and is empty where that is nothing. A package that is installed is upgraded
+        where a newer version is offered, as apt does. Nothing is removed for being unused.
+
+        Raises ValidationError, NotFoundError naming every unknown name, LockedError, and AptError
+        for what can't be: with libapt's reasons, or because the system needs what would go.
+        """
+        both = set(install) & set(remove)
+        if both:
+            raise ValidationError(f"{sorted(both)[0]!r} is to be installed and to be removed")
+        request = Request(
+            "resolve",
+            install=validate_names(install),
+            remove=validate_names(remove),
+            given_install=validate_names(given_install),
+            given_remove=validate_names(given_remove),
+        )
+        answer = self._ask(request, _ignore)
+        if not isinstance(answer, protocol.Resolved):
+            raise AptError("the package worker gave no plan")
+        return answer.plan
+
+    def carry_out(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
+        """Do exactly `plan`: these versions, these archives, no other package.
+
+        No question is asked (configuration that was changed by hand stays), no service is started.
+        Raises AptError, with the package that failed and dpkg's last words, or where tree or
+        package lists are not those of the plan any more; LockedError, NotPermittedError,
+        NoSpaceError. Then `state` says what is there.
+        """
+        self._ask(Request("carry-out", plan), on_progress)
+
+    def finish(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
+        """Go on with `plan` where a killed run stopped. Raises as `carry_out` does."""
+        self._ask(Request("finish", plan), on_progress)
+
+    def revert(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
+        """Bring every package of `plan` to what it was before, however far the plan came.
+
+        What it installed is purged; what it replaced or removed comes back from the archives. A
+        script that fails is set aside. A plan of which nothing is there is no error. Raises
+        AptError naming what could not be taken back.
+        """
+        self._ask(Request("revert", plan), on_progress)
+
+    def update(self, on_progress: Callable[[Progress], None]) -> None:
+        """Fetch the package lists. Raises AptError with the reasons; old lists stay in place."""
+        self._ask(Request("update"), on_progress)
+
+    def state(self, plan: Plan) -> PlanState:
+        """Probe: how much of `plan` is in the tree now, from dpkg's database alone."""
+        return dpkg.plan_state(plan, self._database())
+
+    def installed(self, names: Sequence[str]) -> dict[str, str]:
+        """Probe: the versions of those of `names` that are installed and configured."""
+        database = self._database()
+        found = {name: database.named(name) for name in names}
+        return {name: record.version for name, record in found.items() if record is not None}
+
+    def boot_packages(self, plan: Plan) -> tuple[str, ...]:
+        """The kernels, boot loaders and initramfs tools in `plan`: not for a live install."""
+        return tuple(change.name for change in plan.changes if is_boot_package(change.name))
+
+    def _database(self) -> dpkg.Database:
+        words = [*self._enter, "env", "-i", _PATH, "LC_ALL=C.UTF-8", "chroot", self._root]
+        try:
+            return dpkg.parse(run([*words, *dpkg.QUERY], timeout=_QUERY_LIMIT).text)
+        except ToolError as error:
+            raise HostError(f"the package database can't be read: {error.message}") from error
+
+    def _ask(
+        self, request: Request, on_progress: Callable[[Progress], None]
+    ) -> protocol.Resolved | protocol.Done:
+        """Run a worker for `request`. Raises what it raised there."""
+        limit = time_limit()
+        # The tools' output goes to a file: a daemon that a script leaves behind may hold it open
+        # for as long as it likes, and no pipe fills up.
+        with tempfile.TemporaryFile() as output:
+            answer = self._converse(request, on_progress, output, limit)
+            if isinstance(answer, protocol.Failed):
+                protocol.raise_failed(answer, _tail(output))
+            return answer  # type: ignore[return-value]
+
+    def _converse(
+        self,
+        request: Request,
+        on_progress: Callable[[Progress], None],
+        output: BinaryIO,
+        limit: float,
+    ) -> protocol.Answer:
+        source, sink = os.pipe()
+        with os.fdopen(source, "rb", buffering=0) as answers:
+            try:
+                process = start(
+                    [
+                        *self._enter,
+                        *_ALONE,
+                        *(sys.executable, "-s", "-P", "-m", "atomicstate.catalog.worker"),
+                        *(str(sink), self._root),
+                    ],
+                    env=_python_path(),
+                    stdin=subprocess.PIPE,
+                    stdout=output.fileno(),
+                    stderr=output.fileno(),
+                    pass_fds=(sink,),
+                )
+            finally:
+                os.close(sink)
+            try:
+                _send(process, request)
+                for line in _lines(answers, time.monotonic() + limit):
+                    answer = _decoded(line, output)
+                    if not isinstance(answer, Progress):
+                        return answer
+                    on_progress(answer)
+            except TimeoutError:
+                kill_group(process)
+                raise AptError(
+                    _with_tail(f"the packages took longer than {limit:g} seconds", output),
+                    hint="ATOMICSTATE_TOOL_TIMEOUT sets another limit, in seconds",
+                ) from None
+            finally:
+                _end(process)
+            raise AptError(
+                _with_tail(f"the package worker ended before its work did{_how(process)}", output)
+            )
+
+
+def _ignore(_progress: Progress) -> None:
+    """Nobody looks."""
+
+
+def _python_path() -> dict[str, str]:
+    """Let the worker find this very package, installed or not."""
+    parent = str(Path(atomicstate.__file__).resolve().parent.parent)
+    others = os.environ.get("PYTHONPATH", "")
+    return {
+        "PYTHONPATH": os.pathsep.join(filter(None, (parent, others))),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _send(process: subprocess.Popen[bytes], request: Request) -> None:
+    if process.stdin is not None:
+        # A worker that is gone already shows itself by the end of its answers.
+        with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+            pipe.write(protocol.encode(request))
+
+
+def _lines(answers: BinaryIO, deadline: float) -> Iterator[bytes]:
+    """The worker's lines until it ends. Raises TimeoutError after `deadline` (monotonic)."""
+    rest = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(answers, selectors.EVENT_READ)
+        while True:
+            if not selector.select(max(deadline - time.monotonic(), 0)):
+                raise TimeoutError
+            chunk = os.read(answers.fileno(), 65536)
+            if not chunk:
+                return
+            *whole, rest = (rest + chunk).split(b"\n")
+            yield from whole
+
+
+def _decoded(line: bytes, output: BinaryIO) -> protocol.Answer:
+    try:
+        return protocol.decode_answer(line)
+    except msgspec.DecodeError as error:
+        raise AptError(_with_tail("the package worker said what can't be read", output)) from error
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a worker that has answered; end one that has not (this run is cut short)."""
+    if sys.exc_info()[0] is None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_END_LIMIT)
+    if process.poll() is None:
+        kill_group(process)
+
+
+def _how(process: subprocess.Popen[bytes]) -> str:
+    return f" (exit status {process.returncode})" if process.returncode else ""
+
+
+def _tail(output: BinaryIO) -> str:
+    """The last lines of what the tools said."""
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(size - _TAIL_BYTES, 0))
+    lines = output.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
+    return "\n".join([line.rstrip() for line in lines if line.strip()][-_TAIL_LINES:])
+
+
+def _with_tail(message: str, output: BinaryIO) -> str:
+    said = _tail(output)
+    return f"{message}\n{said}" if said else message
