@@ -1,0 +1,52 @@
+"""Fixtures that several tests share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from atomicstate.errors import NotFoundError
+from atomicstate.host.sandbox import lifecycle
+from tests.support.sandboxes import copy_of, shared_template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from atomicstate.host.sandbox.host import SandboxHost
+
+
+@pytest.fixture(scope="session")
+def sandbox_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A sandbox that is switched off: to be copied, never to be used."""
+    assert os.geteuid() == 0, "sandbox tests need root: `./dev test --fast` leaves them out"
+    base = tmp_path_factory.getbasetemp()
+    # Under xdist each worker has a folder of its own below the one that they share.
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with shared_template(shared / "sandbox-template") as template:
+        yield template
+
+
+@pytest.fixture
+def sandbox_host(sandbox_template: Path, tmp_path: Path) -> Iterator[SandboxHost]:
+    """A host of the test's own, just created; its directory is `sandbox_host.sandbox.directory`."""
+    yield from _own_sandbox(sandbox_template, tmp_path / "sandbox")
+
+
+@pytest.fixture(scope="module")
+def shared_host(
+    sandbox_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SandboxHost]:
+    """A host that the tests of a module share: they leave it as they found it."""
+    yield from _own_sandbox(sandbox_template, tmp_path_factory.mktemp("shared") / "sandbox")
+
+
+def _own_sandbox(template: Path, directory: Path) -> Iterator[SandboxHost]:
+    try:
+        yield copy_of(template, directory)
+    finally:
+        with contextlib.suppress(NotFoundError):
+            lifecycle.destroy(directory)

@@ -1,0 +1,130 @@
+"""Sandboxes for tests: one is made the long way, the others are copies of it."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import subprocess
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from atomicstate.host.sandbox import lifecycle
+from atomicstate.host.sandbox.host import SandboxHost
+from atomicstate.host.sandbox.layout import Sandbox, open_sandbox
+from atomicstate.host.sandbox.running import Running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIMIT = 240
+
+
+@contextmanager
+def shared_template(folder: Path) -> Iterator[Path]:
+    """A sandbox that is switched off, in `folder`, made by the first process that asks.
+
+    The last one that leaves takes it away.
+    """
+    template, users, lock = folder / "template", folder / "users", folder / "lock"
+    folder.mkdir(exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        count = int(users.read_text()) if users.exists() else 0
+        if not template.exists():
+            Running(lifecycle.create(template)).power_off()
+        users.write_text(str(count + 1))
+    try:
+        yield template
+    finally:
+        with lock.open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            count = int(users.read_text()) - 1
+            users.write_text(str(count))
+            if count == 0:
+                lifecycle.destroy(template)
+
+
+# What is written in place. The rest, objects of OSTree and layers of images, never changes: there
+# a hard link is as good as a copy, and half a gigabyte of writing is saved.
+MUTABLE = (
+    "atomicstate-sandbox.json",
+    "lock",
+    "run",
+    "state",
+    "storage/*.lock",
+    "storage/overlay-*",
+    "sysroot/boot",
+    "sysroot/ostree/repo/config",
+    "sysroot/ostree/repo/refs",
+    "sysroot/ostree/deploy/*/var",
+    "sysroot/ostree/deploy/*/deploy/*/etc",
+    "sysroot/ostree/deploy/*/deploy/*.origin",
+)
+
+
+def copy_of(template: Path, directory: Path) -> SandboxHost:
+    """A sandbox in `directory` as `create` leaves it, from one that is switched off.
+
+    A user's sandbox can't be copied: podman's database holds its paths, and the marker the name
+    of its run root. Here there is no container yet, so the database can be left out.
+    """
+    _copy("--link", template, directory)
+    for pattern in MUTABLE:
+        for path in list(directory.glob(pattern)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            _copy("--no-dereference", template / path.relative_to(directory), path)
+    shutil.rmtree(directory / "storage/libpod")
+    marker = open_sandbox(template).marker
+    sandbox = Sandbox(directory, marker)
+    sandbox.write_marker(msgspec.structs.replace(marker, id=uuid.uuid4().hex))
+    host = SandboxHost(sandbox)
+    host.running.ensure()
+    return host
+
+
+def _copy(how: str, source: Path, target: Path) -> None:
+    subprocess.run(["cp", "-a", how, source, target], check=True, timeout=LIMIT)
+
+
+def inside(host: SandboxHost, *argv: str) -> subprocess.CompletedProcess[str]:
+    """Run `argv` in the host's running tree."""
+    return subprocess.run(
+        host.running.command(argv),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+
+
+def mounted(directory: Path) -> list[str]:
+    """The lines of this process's mountinfo that name `directory`."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line for line in lines if str(directory) in line]
+
+
+def processes_in(namespace: int) -> list[int]:
+    """The processes whose mount namespace has this inode number."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "ns/mnt").stat().st_ino == namespace:
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def build(host: SandboxHost, run: str, tag: str, labels: dict[str, str]) -> None:
+    """Build an image on the base, with one RUN instruction."""
+    context = host.sandbox.state / f"context-{uuid.uuid4().hex}"
+    context.mkdir()
+    file = context / "Containerfile"
+    file.write_text(f"FROM localhost/atomicstate-base:bookworm\nRUN {run}\n")
+    host.builder.build(context, file, labels, tag, lambda _line: None)
+    shutil.rmtree(context)
