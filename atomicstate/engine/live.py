@@ -31,7 +31,7 @@ _STATES = {
 def action_of(begun: TransactionBegun, *, live: bool) -> AnyBody:
     """The action that the live transaction `begun` records when its step is done, or void."""
     kind = PackageAdded if begun.action == "package.added" else PackageRemoved
-    return kind(begun.names, live, begun.plan, begun.plan_blob, begun.in_base)
+    return kind(begun.names, live, begun.in_base, begun.plan, begun.plan_blob)
 
 
 class LiveTransaction:

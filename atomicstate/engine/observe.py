@@ -7,34 +7,42 @@ from typing import TYPE_CHECKING
 from atomicstate.events.bodies import HostBooted, HostObserved
 
 if TYPE_CHECKING:
-    from atomicstate.events.bodies import AnyBody
     from atomicstate.host.ports import Deployment, HostStatus, OverlayState
     from atomicstate.projectors.system import System
 
 
-def news(system: System, status: HostStatus, overlay: OverlayState) -> tuple[AnyBody, ...]:
+def news(
+    system: System, status: HostStatus, overlay: OverlayState
+) -> tuple[HostObserved | HostBooted, ...]:
     """The facts that the log does not have yet: a boot, or other deployments, or an overlay."""
     known = system.host
     log_id = system.log_id.hex()
-    shown = [
+    seen = HostObserved(
         *_named(status.booted, log_id),
         *_named(status.staged, log_id),
         *_named(status.rollback, log_id),
-    ]
+        overlay.active,
+    )
     if known.boot is not None and status.boot is not None and known.boot != status.boot:
-        booted: AnyBody = HostBooted(*shown)
-        return (booted, HostObserved(*shown, overlay=True)) if overlay.active else (booted,)
-    last = [
+        booted = HostBooted(
+            seen.booted,
+            seen.booted_txn,
+            seen.staged,
+            seen.staged_txn,
+            seen.rollback,
+            seen.rollback_txn,
+        )
+        return (booted, seen) if overlay.active else (booted,)
+    last = HostObserved(
         known.booted,
         known.booted_txn,
         known.staged,
         known.staged_txn,
         known.rollback,
         known.rollback_txn,
-    ]
-    if shown == last and overlay.active == known.overlay:
-        return ()
-    return (HostObserved(*shown, overlay=overlay.active),)
+        known.overlay,
+    )
+    return () if seen == last else (seen,)
 
 
 def _named(deployment: Deployment | None, log_id: str) -> tuple[str, str]:

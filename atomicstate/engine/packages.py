@@ -191,7 +191,7 @@ def _refuse_boot_packages(session: Session, plan: Plan) -> None:
 def _record(session: Session, proposal: PackageProposal) -> PackageResult:
     plan, plan_blob = store_plan(session.blobs, proposal.plan)
     kind = PackageAdded if proposal.verb == ADD else PackageRemoved
-    body = kind(proposal.names, False, plan, plan_blob, proposal.in_base)
+    body = kind(proposal.names, False, proposal.in_base, plan, plan_blob)
     [event] = session.append([body], decided_at=session.system().position)
     return _result(proposal, event.seq, None)
 

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Self
 from atomicstate.errors import AtomicstateError, NoSpaceError, TooNewError
 from atomicstate.events.event import Draft, UnknownEvent
 from atomicstate.projectors import system as view
+from atomicstate.projectors.fold import fold
+from atomicstate.store.log import CHECK_LIMIT, Log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from atomicstate.events.bodies import AnyBody
+    from atomicstate.events.bodies import AnyBody, HostBooted, HostObserved
     from atomicstate.events.event import Actor, Event
     from atomicstate.host.ports import Host, HostStatus
     from atomicstate.store.blobs import Blobs
-    from atomicstate.store.log import Log
     from atomicstate.store.state import State
 
 SNAPSHOT = "system"
@@ -37,7 +38,7 @@ class Session:
         self.actor = actor
         self._system: view.System | None = None
         self._snapshot_at = 0
-        self._news: tuple[AnyBody, ...] = ()
+        self._news: tuple[HostObserved | HostBooted, ...] = ()
         self._status: HostStatus | None = None
 
     def __enter__(self) -> Self:
@@ -65,8 +66,6 @@ class Session:
     @cached_property
     def log(self) -> Log:
         """The log. Raises NotFoundError where `init` was never run."""
-        from atomicstate.store.log import Log
-
         return Log.open(self.state.log)
 
     @cached_property
@@ -91,8 +90,22 @@ class Session:
             self._system = self._from_snapshot()
         head = self.log.head()
         if head.seq > self._system.position:
-            view.fold(self._system, self.log.records(self._system.position + 1))
+            self._catch_up(self._system, head.seq)
+            if not self._system.complete:
+                # The host went back to what the view had let go: only the whole log tells.
+                self._system = view.System(compact=False)
+                self._catch_up(self._system, head.seq)
         return self._system
+
+    def _catch_up(self, system: view.System, head: int) -> None:
+        """Fold what came after; the chain is checked over a tail of usual length."""
+        start = system.position + 1
+        short = head - start < CHECK_LIMIT
+        fold(
+            system,
+            self.log.records(start),
+            check_from=self.log.hash_at(start - 1) if short else None,
+        )
 
     def _from_snapshot(self) -> view.System:
         from atomicstate.store import snapshots

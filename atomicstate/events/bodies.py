@@ -29,9 +29,9 @@ class PackageAdded(Body, frozen=True, array_like=True, gc=False, tag="package.ad
 
     names: tuple[str, ...]
     live: bool
+    in_base: tuple[str, ...] = ()
     plan: Plan | None = None
     plan_blob: str = ""
-    in_base: tuple[str, ...] = ()
 
 
 class PackageRemoved(Body, frozen=True, array_like=True, gc=False, tag="package.removed"):
@@ -43,9 +43,9 @@ class PackageRemoved(Body, frozen=True, array_like=True, gc=False, tag="package.
 
     names: tuple[str, ...]
     live: bool
+    in_base: tuple[str, ...] = ()
     plan: Plan | None = None
     plan_blob: str = ""
-    in_base: tuple[str, ...] = ()
 
 
 class BaseSet(Body, frozen=True, array_like=True, gc=False, tag="base.set"):
