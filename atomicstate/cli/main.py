@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def run() -> NoReturn:
-    """Run the command of this process, and exit."""
+    """Run the command of this process, and exit.
+
+    Without Python's own tidying up, a fifth of a short command's time: whatever has an end of its
+    own (the log, locks, children) was closed by the command, and the streams are flushed here.
+    """
     signals.install()
     for stream in (sys.stdout, sys.stderr):
         # A path or a name may hold bytes that the locale has no character for.
@@ -29,7 +34,9 @@ def run() -> NoReturn:
         sys.stdout.flush()
     except BrokenPipeError:
         status = _reader_left()
-    sys.exit(status)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(status)
 
 
 def main(argv: Sequence[str]) -> int:

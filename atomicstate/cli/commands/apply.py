@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @verb("apply")
 @click.option("--simulate", is_flag=True, help="Show what would be built, do nothing.")
 def apply(app: App, *, simulate: bool) -> None:
-    """Make an image of everything that is pending, and boot it next.
+    """Make an image of what is pending, and boot it next.
 
     Renders the recipe and the Containerfile, builds, and stages the deployment. Where a step
     fails all of it is taken back, and what was pending is pending again.
@@ -44,7 +44,10 @@ def apply(app: App, *, simulate: bool) -> None:
 @verb("switch")
 @click.argument("image")
 def switch(app: App, image: str) -> None:
-    """Change the base to IMAGE, with everything that is pending, and boot it next."""
+    """Change the base to IMAGE, and apply.
+
+    Everything else that is pending goes along. IMAGE must be in local storage.
+    """
     app.must_ask()
     from atomicstate.engine import base as engine
 

@@ -15,13 +15,19 @@ if TYPE_CHECKING:
 
 @verb("resume")
 def resume(app: App) -> None:
-    """Go on with work that was cut short, from the step where it stopped."""
+    """Go on with work that was cut short.
+
+    From the step where it stopped; what was being taken back is taken back to its end.
+    """
     _recover(app, forward=True)
 
 
 @verb("abort")
 def abort(app: App) -> None:
-    """Take back work that was cut short; what is past its switch is finished instead."""
+    """Take back work that was cut short.
+
+    What is past its switch is finished instead: from there the only way is forward.
+    """
     _recover(app, forward=False)
 
 

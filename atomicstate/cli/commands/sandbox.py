@@ -76,7 +76,10 @@ def reboot(app: App, directory: str, *, power_cut: bool) -> None:
 @verb("destroy")
 @_directory
 def destroy(app: App, directory: str) -> None:
-    """Take away the sandbox DIR: its mounts, images and files, and nothing else."""
+    """Take away the sandbox DIR, with its log.
+
+    Its mounts, images and files, and nothing else.
+    """
     from atomicstate.host.sandbox import lifecycle
 
     path = _path(directory)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from atomicstate.cli.render.moments import long_time, short_time
+from atomicstate.cli.render.moments import line_time, long_time
 from atomicstate.cli.terminal import Look, clean, pad
 from atomicstate.events.asjson import fields_of, kind
 from atomicstate.events.bodies import ACTIONS
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from atomicstate.events.event import Event
 
 _KIND = 18
+_WIDE_KIND = 23
 _WHO = 5
 _SHORT = 12
 _WENT_BACK = "the clock went back"
@@ -26,12 +27,13 @@ _BAD = frozenset({"step.failed", "transaction.rolled_back"})
 def event_line(event: Event | UnknownEvent, look: Look, *, went_back: bool, digits: int) -> str:
     """One line that fits: number, time, kind, who, and what happened."""
     name = clean(kind(event))
-    start = f"{event.seq:>{digits}}  {short_time(event.time)}  "
+    start = f"{event.seq:>{digits}}  {line_time(event.time, look.width)}  "
     who = pad(clean(event.actor.user), _WHO)
-    what = (f"({_WENT_BACK}) " if went_back else "") + clean(summary(event))
-    used = len(start) + max(len(name), _KIND) + len(who) + 2
+    what = (f"({_WENT_BACK}) " if went_back else "") + clean(" ".join(summary(event).split()))
+    name = pad(name, _KIND if look.width else _WIDE_KIND)
+    used = len(start) + len(name) + len(who) + 2
     return (
-        f"{look.paint(start, 'dim')}{look.paint(pad(name, _KIND), _style(name, event))}"
+        f"{look.paint(start, 'dim')}{look.paint(name, _style(kind(event), event))}"
         f" {look.paint(who, 'dim')} {look.fit(what, used)}"
     ).rstrip()
 

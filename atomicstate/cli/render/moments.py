@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import time
 
-WIDTH = 15
+_ROOMY = 100
+
+
+def line_time(nanoseconds: int, width: int) -> str:
+    """A time for a line of `width` columns (0: no limit): all of it where there is room."""
+    if 0 < width < _ROOMY:
+        return short_time(nanoseconds)
+    return _local(nanoseconds, "%Y-%m-%d %H:%M:%S")
 
 
 def short_time(nanoseconds: int) -> str:
-    """A time in 15 columns: `Nov 24 04:14:05`, of another year `2025-11-24 04h`."""
-    try:
-        moment = time.localtime(nanoseconds // 1_000_000_000)
-    except (OverflowError, OSError, ValueError):
-        return f"{nanoseconds / 1e9:<15.9g}"
-    if moment.tm_year != time.localtime().tm_year:
-        return time.strftime("%Y-%m-%d %Hh ", moment)
-    return time.strftime("%b %d %H:%M:%S", moment)
+    """A time in 15 or 16 columns: `Nov 24 04:14:05`, of another year `2025-11-24 04:14`."""
+    this_year = _local(nanoseconds, "%Y") == time.strftime("%Y")
+    return _local(nanoseconds, "%b %d %H:%M:%S" if this_year else "%Y-%m-%d %H:%M")
 
 
 def long_time(nanoseconds: int) -> str:
     """A time with its zone, to the millisecond."""
-    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
-    try:
-        moment = time.localtime(seconds)
-    except (OverflowError, OSError, ValueError):
-        return f"{seconds}.{fraction:09d}"
-    return time.strftime(f"%Y-%m-%d %H:%M:%S.{fraction // 1_000_000:03d} %z", moment)
+    return _local(nanoseconds, f"%Y-%m-%d %H:%M:%S.{nanoseconds // 1_000_000 % 1000:03d} %z")
 
 
 def short_time_of(rfc3339: str) -> str:
@@ -34,3 +31,11 @@ def short_time_of(rfc3339: str) -> str:
 
     whole = datetime.fromisoformat(rfc3339[:19] + "+00:00")
     return short_time(int(whole.timestamp()) * 1_000_000_000)
+
+
+def _local(nanoseconds: int, form: str) -> str:
+    """In the time zone of whoever looks; a time beyond the calendar as a plain number."""
+    try:
+        return time.strftime(form, time.localtime(nanoseconds // 1_000_000_000))
+    except (OverflowError, OSError, ValueError):
+        return f"{nanoseconds} ns"

@@ -1,0 +1,140 @@
+"""`verify`, `export`, `import`, `backup`: the log as a thing to check, carry and keep."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atomicstate.cli.terminal import Look, clean
+from atomicstate.cli.verbs import verb
+from atomicstate.errors import ValidationError
+
+if TYPE_CHECKING:
+    from atomicstate.cli.app import App
+    from atomicstate.store.state import State
+    from atomicstate.store.verify import Report
+
+_HASH_DIGITS = 64
+
+
+@verb("verify")
+@click.option("--from", "start", metavar="POINT", help="From here on: 12, HEAD~100 or a time.")
+@click.option("--anchor", metavar="HASH", help="The hash of a head that was noted elsewhere.")
+def verify(app: App, *, start: str | None, anchor: str | None) -> None:
+    """Check the whole chain of events, the blobs and the snapshots.
+
+    What was changed, removed, inserted or moved is named by its number. Events cut off at the end
+    are found with --anchor alone: every beginning of a log is a log.
+    """
+    from atomicstate.store.blobs import Blobs
+    from atomicstate.store.log import Log
+    from atomicstate.store.verify import verify as check
+
+    wanted = _hash(anchor)
+    state = _state(app)
+    with Log.open(state.log, write=False, scan=True) as log:
+        first = 1
+        if start is not None:
+            from atomicstate.cli.scan import point
+
+            first = point(log, start)
+        report = check(log, Blobs(state.blobs), state.snapshots, start=first, anchor=wanted)
+    app.answer(lambda: _report_data(report), lambda look: _report_text(report, look, anchor))
+
+
+@verb("export", formats=("jsonl",), default="jsonl")
+@click.argument("file", required=False)
+@click.option("--blobs", is_flag=True, help="With the recipes, plans and build logs beside it.")
+def export(app: App, *, file: str | None, blobs: bool) -> None:
+    """Write every event to FILE, or to standard output.
+
+    One line each; `import` makes the same log of it, with the same hashes.
+    """
+    from atomicstate.store import transfer
+
+    state = _state(app)
+    if file is None or file == "-":
+        sys.stdout.flush()
+        transfer.export(state, sys.stdout.buffer, blobs=blobs)
+        sys.stdout.buffer.flush()
+        return
+    transfer.export_file(state, _file(file), blobs=blobs)
+    app.note(f"exported to {file}")
+
+
+@verb("import")
+@click.argument("file")
+def import_(app: App, *, file: str) -> None:
+    """Make the log anew from an export.
+
+    In an empty state directory. All or nothing: what does not verify leaves nothing behind. `-` reads standard input.
+    """
+    from atomicstate.store import transfer
+
+    state = _state(app)
+    if file == "-":
+        head = transfer.import_stream(state, sys.stdin.buffer)
+    else:
+        head = transfer.import_file(state, _file(file))
+    app.answer(
+        lambda: {"head": {"seq": head.seq, "hash": head.hash.hex()}},
+        lambda _look: f"Imported {head.seq} events; the head is {head.hash.hex()}.",
+    )
+
+
+@verb("backup")
+@click.argument("directory", metavar="DIR")
+def backup(app: App, *, directory: str) -> None:
+    """Copy the log and its blobs to DIR.
+
+    A whole log, also while others write to this one.
+    """
+    from atomicstate.store import transfer
+
+    target = _file(directory)
+    head = transfer.backup(_state(app), target)
+    app.answer(
+        lambda: {
+            "directory": str(target),
+            "head": {"seq": head.seq, "hash": head.hash.hex()},
+        },
+        lambda _look: f"Copied {head.seq} events to {clean(str(target))}.",
+    )
+
+
+def _state(app: App) -> State:
+    from atomicstate.store.state import State
+
+    return State(app.state_dir)
+
+
+def _file(name: str) -> Path:
+    if not name:
+        raise ValidationError("an empty name is no file")
+    return Path(name).absolute()
+
+
+def _hash(anchor: str | None) -> bytes | None:
+    if anchor is None:
+        return None
+    try:
+        wanted = bytes.fromhex(anchor)
+    except ValueError:
+        wanted = b""
+    if len(anchor) != _HASH_DIGITS or len(wanted) != _HASH_DIGITS // 2:
+        raise ValidationError(
+            "an anchor is the hash of an event: 64 hexadecimal digits",
+            hint="`atomicstate status -f json` shows the head's, under head.hash",
+        )
+    return wanted
+
+
+def _report_data(report: Report) -> dict[str, Any]:
+    raise NotImplementedError
+
+
+def _report_text(report: Report, look: Look, anchor: str | None) -> str:
+    raise NotImplementedError

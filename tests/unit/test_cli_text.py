@@ -1,0 +1,149 @@
+"""Text that fits, means no harm, and says what is meant."""
+
+from __future__ import annotations
+
+import io
+import time
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atomicstate.cli.progress import Live, Plain, plain_output
+from atomicstate.cli.render.diff import diff_lines
+from atomicstate.cli.render.plan import plan_lines
+from atomicstate.cli.terminal import Look, clean, cut, pad, size, table, width_of
+from atomicstate.cli.times import parse_time
+from atomicstate.errors import ValidationError
+from atomicstate.events.asjson import rfc3339
+from atomicstate.events.plan import PackageChange, Plan
+
+NOW = datetime(2026, 11, 24, 12, 0).timestamp()
+MINUTE = 60_000_000_000
+
+
+@given(st.text())
+def test_clean_text_obeys_no_terminal_and_can_be_encoded(text):
+    shown = clean(text)
+    assert shown.isprintable()
+    shown.encode()
+
+
+def test_clean_text_keeps_what_is_harmless():
+    assert clean("Übergröße 日本 – ok") == "Übergröße 日本 – ok"
+
+
+@given(st.text(st.characters(exclude_categories=("Cs", "Cc"))), st.integers(2, 40))
+def test_cut_text_fits(text, width):
+    assert width_of(cut(text, width)) <= width
+
+
+def test_a_wide_character_takes_two_columns():
+    assert width_of("日本") == 4
+    assert cut("日本語", 5) == "日本…"
+    assert pad("日", 4) == "日  "
+
+
+def test_a_table_aligns_wide_cells():
+    assert table([("日本", "1"), ("a", "22")], right=(1,)) == ["  日本   1", "  a     22"]
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (-2_000_000, "-2.0 MB"), (123_456, "123 kB")],
+)
+def test_sizes(count, shown):
+    assert size(count) == shown
+
+
+def test_a_plan_shows_each_package_and_the_totals():
+    plan = Plan(
+        (
+            PackageChange("install", "libjq1", "1.6", "amd64", automatic=True),
+            PackageChange("upgrade", "jq", "1.6", "amd64", was="1.5", installed_size=1500),
+            PackageChange("remove", "gojq", "0.9", "amd64"),
+        ),
+        download_size=2_000,
+        installed_size=-500,
+    )
+    text = "\n".join(plan_lines(plan, Look()))
+    assert "jq       1.5 -> 1.6" in text
+    assert "install (dependency)" in text
+    assert text.endswith("1 come, 1 change, 1 go; 2.0 kB to download, 500 B less on disk")
+
+
+def test_a_diff_is_coloured_by_line():
+    lines = diff_lines(b"a\nb\n", b"a\nc\n", "image.yml", Look(colour=True))
+    assert "\x1b[31m-b\x1b[0m" in lines
+    assert "\x1b[32m+c\x1b[0m" in lines
+    assert diff_lines(b"a\n", b"a\n", "image.yml", Look()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "back"),
+    [
+        ("now", 0),
+        ("5 minutes ago", 5),
+        ("2 hours ago", 120),
+        ("2h", 120),
+        ("1 day", 1440),
+        ("today", 720),
+        ("yesterday", 720 + 1440),
+        ("2026-11-24 11:30", 30),
+        ("2026-11-24T11:30", 30),
+        ("11:30", 30),
+        ("9:00", 180),
+        ("2026-11-24", 720),
+    ],
+)
+def test_times_as_people_write_them(text, back):
+    assert parse_time(text, NOW) == int(NOW) * 1_000_000_000 - back * MINUTE
+
+
+@given(st.integers(0, 4_000_000_000_000_000))
+def test_a_time_that_the_log_printed_is_understood(microseconds):
+    nanoseconds = microseconds * 1000
+    assert parse_time(rfc3339(nanoseconds)) == nanoseconds
+
+
+@given(st.text(max_size=40))
+def test_whatever_is_given_as_a_time_is_one_or_refused(text):
+    try:
+        assert isinstance(parse_time(text), int)
+    except ValidationError as error:
+        assert "is not a time" in error.message
+
+
+def test_output_of_a_tool_loses_its_colours_and_what_it_overwrote():
+    assert plain_output("10 %\r50 %\r100 %\r") == "100 %"
+    assert plain_output("\x1b[31mred\x1b[0m\tx") == "red    x"
+
+
+def test_progress_is_drawn_in_place_and_wiped():
+    stream = io.StringIO()
+    live = Live(stream, Look(colour=True, width=60, height=20))
+    live.step("build", "started")
+    live.line("STEP 1/2")
+    time.sleep(0.1)
+    live.line("STEP 2/2 " + "x" * 100)
+    live.step("build", "done")
+    live.close()
+    shown = stream.getvalue()
+    assert "STEP 2/2" in shown
+    assert all(width_of(line) <= 60 + 30 for line in shown.splitlines())
+    # The last thing drawn is the line of the step that ended, after the picture was wiped.
+    assert "build" in shown.rpartition("\x1b[J")[2]
+    assert "STEP" not in shown.rpartition("\x1b[J")[2]
+
+
+def test_without_a_terminal_sentences_alone_are_said_unless_verbose():
+    quiet, loud = io.StringIO(), io.StringIO()
+    for stream, verbose in ((quiet, False), (loud, True)):
+        plain = Plain(stream, Look(), verbose=verbose)
+        plain.step("build", "started")
+        plain.progress(50.0, "half")
+        plain.line("STEP 1")
+        plain.note("It was found.")
+    assert quiet.getvalue() == "It was found.\n"
+    assert loud.getvalue() == "build: started\n  STEP 1\nIt was found.\n"

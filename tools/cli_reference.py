@@ -1,0 +1,100 @@
+"""Write docs/cli.md from the commands themselves: `python -m tools.cli_reference`.
+
+With `--check`, write nothing and exit 1 where the file is not what would be written.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from atomicstate import errors
+from atomicstate.cli.root import root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TARGET = Path(__file__).resolve().parent.parent / "docs/cli.md"
+
+_INTRODUCTION = """\
+# Command line
+
+Written by `python -m tools.cli_reference` from the commands; edit those, not this file.
+
+Global options come before the verb, all others after it. Every command takes `-f json` and then
+prints `{"data": ..., "error": null}` or `{"data": null, "error": {"errorCode", "message",
+"hint"}}` on standard output. Text is for people, its errors come on standard error. `log -f json`
+writes while it reads: where the log breaks half-way the envelope holds both, the events before the
+break and the error.
+
+`package add`, `package remove`, `apply`, `switch`, `resume`, `abort` and `sandbox destroy` ask
+before they change anything. Without a terminal they need `-y`. The others never ask, and take
+`-y` all the same.
+
+Colour and progress are for terminals; `NO_COLOR` turns colour off. Ctrl-C and SIGTERM end a run in
+order: what was under way is taken back, or named by `status`. `log --follow` ends with 130 after
+Ctrl-C and with 0 after SIGTERM.
+
+## Exit statuses
+
+| status | errorCode | meaning |
+| --- | --- | --- |
+| 0 | | it was done, or there was nothing to do and nothing asked for it |
+"""
+
+
+def reference() -> str:
+    """The whole document."""
+    parts = [_INTRODUCTION + "".join(_statuses()), "## Commands\n"]
+    context = click.Context(root, info_name="atomicstate", max_content_width=80, terminal_width=80)
+    parts += _command(root, context)
+    return "\n".join(parts)
+
+
+def _statuses() -> Iterator[str]:
+    known = [item for item in vars(errors).values() if isinstance(item, type)]
+    own = [
+        item for item in known if issubclass(item, errors.AtomicstateError) and "code" in vars(item)
+    ]
+    for error in sorted(own, key=lambda item: item.exit_status):
+        meaning = (error.__doc__ or "").split("\n", 1)[0].split(". `")[0].rstrip(".")
+        if error is errors.AtomicstateError:
+            meaning = "A bug in atomicstate"
+        usage = " or a wrong option" if error is errors.ValidationError else ""
+        yield f"| {error.exit_status} | {error.code} | {meaning}{usage} |\n"
+
+
+def _command(command: click.Command, context: click.Context) -> Iterator[str]:
+    title = context.command_path if context.parent else "atomicstate"
+    yield f"### {title}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
+    if not isinstance(command, click.Group):
+        return
+    for name in command.list_commands(context):
+        child = command.get_command(context, name)
+        if child is None:
+            raise LookupError(name)
+        inner = click.Context(
+            child,
+            info_name=name,
+            parent=context,
+            max_content_width=80,
+            terminal_width=80,
+            help_option_names=["-h", "--help"],
+        )
+        yield from _command(child, inner)
+
+
+def main() -> None:
+    """Write the file, or check it."""
+    text = reference()
+    if "--check" not in sys.argv[1:]:
+        TARGET.write_text(text, encoding="utf-8")
+    elif TARGET.read_text(encoding="utf-8") != text:
+        sys.exit("docs/cli.md is out of date: run `python -m tools.cli_reference`")
+
+
+if __name__ == "__main__":
+    main()
