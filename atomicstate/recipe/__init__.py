@@ -1,1 +1,1 @@
-"""The recipe (image.yml): schema, reading, writing, rendering."""
+"""The recipe: what an image is made of, as a document (image.yml) and as a Containerfile."""

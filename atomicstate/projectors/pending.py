@@ -1,0 +1,93 @@
+"""What is wanted against what boots next, and what boots next against what runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from atomicstate.errors import ConflictError
+from atomicstate.projectors.compaction import in_force
+from atomicstate.projectors.state import Action
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from atomicstate.projectors.system import System
+
+ADD = "add"
+DROP = "drop"
+
+
+class Pending(Struct, frozen=True):
+    """An action that is to be added to a deployment, or dropped from it (`change`)."""
+
+    seq: int
+    kind: str
+    names: tuple[str, ...]
+    action: Action
+    change: str
+
+
+def boots_next(system: System) -> str | None:
+    """H: the transaction whose deployment boots next, "" for the base as it was at `init`.
+
+    None: it is foreign, what it holds is unknown.
+    """
+    host = system.host
+    if host.staged:
+        return system.deployment(host.staged, host.staged_txn)
+    return system.deployment(host.booted, host.booted_txn)
+
+
+def applied(system: System) -> frozenset[int] | None:
+    """S(H): the actions in what boots next; None where it is foreign."""
+    return _actions(system, boots_next(system))
+
+
+def booted(system: System) -> frozenset[int] | None:
+    """S(B): the actions in what runs, which are in force; None where it is foreign."""
+    host = system.host
+    return _actions(system, system.deployment(host.booted, host.booted_txn))
+
+
+def pending(system: System) -> list[Pending]:
+    """(W - S(H)) to add and (S(H) - W) to drop, in the order of the log.
+
+    Where H is foreign nobody knows what it lacks: each wanted action that is in force is listed.
+    """
+    held = applied(system)
+    if held is None:
+        return _listed(system, in_force(system.actions, system.wanted), ())
+    return _listed(system, system.wanted - held, held - system.wanted)
+
+
+def staged(system: System) -> list[Pending]:
+    """S(H) - S(B) and S(B) - S(H): what the next boot changes. Nothing where one is foreign."""
+    after, before = applied(system), booted(system)
+    if after is None or before is None:
+        return []
+    return _listed(system, after - before, before - after)
+
+
+def selection(system: System, add: Iterable[int], drop: Iterable[int]) -> frozenset[int]:
+    """S(H) + `add` - `drop`. Raises ConflictError where H is foreign."""
+    held = applied(system)
+    if held is None:
+        raise ConflictError(
+            "what boots next was not made by atomicstate: what it holds is not known"
+        )
+    return held.union(add).difference(drop)
+
+
+def _actions(system: System, transaction: str | None) -> frozenset[int] | None:
+    return None if transaction is None else system.selections[transaction].actions
+
+
+def _listed(system: System, add: Collection[int], drop: Collection[int]) -> list[Pending]:
+    listed = []
+    for seq in sorted({*add, *drop}):
+        action = system.actions[seq]
+        change = ADD if seq in add else DROP
+        listed.append(Pending(seq, action.kind, action.names, action, change))
+    return listed

@@ -1,0 +1,125 @@
+"""The parts of the view `System`: small values, saved in snapshots as they are."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from msgspec import Struct
+
+from atomicstate.errors import CorruptError
+from atomicstate.events import codec
+from atomicstate.events.bodies import TransactionBegun
+from atomicstate.events.event import Actor, BootInstance, Event
+
+ADDED = "package.added"
+REMOVED = "package.removed"
+BASE_SET = "base.set"
+
+LIVE = "live"
+APPLY = "apply"
+OVERLAY = "overlay"
+
+
+class Action(Struct, frozen=True, array_like=True, gc=False):
+    """An action, as far as recipe and pending need it: `seq`, wire name, what it writes.
+
+    `names`, `live` and `in_base` (those of the names that the image holds unasked) are of
+    packages; `reference`, `image_id` and `architecture` of a base. `transaction` is the live one
+    that recorded it, or empty.
+    """
+
+    seq: int
+    kind: str
+    names: tuple[str, ...] = ()
+    live: bool = False
+    transaction: str = ""
+    in_base: tuple[str, ...] = ()
+    reference: str = ""
+    image_id: str = ""
+    architecture: str = ""
+
+
+class Deployed(Struct, frozen=True, array_like=True):
+    """S(d): the actions in the deployment of one transaction, and what it was made from.
+
+    `base` and `base_id` name the image in FROM, `recipe` and `containerfile` are blobs' digests,
+    `checksum` the deployment's, `image_id` the image's.
+    """
+
+    actions: frozenset[int] = frozenset()
+    base: str = ""
+    base_id: str = ""
+    recipe: str = ""
+    containerfile: str = ""
+    checksum: str = ""
+    image_id: str = ""
+
+
+class Observed(Struct, frozen=True, array_like=True):
+    """The host as the log last knew it: checksums of deployments, and what made them.
+
+    Empty: there is none, or no transaction of this log made it. `boot` is the boot instance in
+    which that was seen.
+    """
+
+    booted: str = ""
+    booted_txn: str = ""
+    staged: str = ""
+    staged_txn: str = ""
+    rollback: str = ""
+    rollback_txn: str = ""
+    overlay: bool = False
+    boot: BootInstance | None = None
+
+
+class OpenTransaction(Struct, array_like=True, dict=True):
+    """A transaction that has begun and not ended: `mode` is live, apply or overlay.
+
+    `record` is its `transaction.begun` as it stands in the log, `steps` the status of each step
+    that was reached (started, done, skipped, failed, undoing, undone), oldest first. `code` and
+    `reason` are of the newest failure. `staged`: its deployment is what boots next.
+    """
+
+    seq: int
+    mode: str
+    record: bytes
+    steps: dict[str, str]
+    last_step: str = ""
+    code: str = ""
+    reason: str = ""
+    staged: bool = False
+
+    @cached_property
+    def event(self) -> Event:
+        """The event by which it began. Raises CorruptError where the record is no such event."""
+        event = codec.decode(self.record + bytes(codec.HASH_SIZE))
+        if not isinstance(event, Event) or not isinstance(event.body, TransactionBegun):
+            raise CorruptError(f"event {self.seq} is no transaction.begun", seq=self.seq)
+        return event
+
+    @property
+    def begun(self) -> TransactionBegun:
+        """What it is to do."""
+        body = self.event.body
+        assert isinstance(body, TransactionBegun)  # noqa: S101 - `event` saw to it
+        return body
+
+    @property
+    def time(self) -> int:
+        """When it began: UTC, nanoseconds."""
+        return self.event.time
+
+    @property
+    def actor(self) -> Actor:
+        """Who began it."""
+        return self.event.actor
+
+    @property
+    def boot(self) -> BootInstance | None:
+        """The boot instance that it began in."""
+        return self.event.boot
+
+
+def out_of_order(seq: int, expected: int) -> CorruptError:
+    """The error for the event `seq` where `expected` belongs."""
+    return CorruptError(f"event {seq} stands where event {expected} belongs", seq=expected)

@@ -1,0 +1,397 @@
+"""The one view that status, config, package add and apply read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from atomicstate.errors import CorruptError
+from atomicstate.events import bodies, codec
+from atomicstate.events.event import Event, UnknownEvent
+from atomicstate.projectors import state
+from atomicstate.projectors.compaction import superseded
+from atomicstate.projectors.fold import fold
+from atomicstate.projectors.state import Action, Deployed, Observed, OpenTransaction, out_of_order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from atomicstate.events.event import BootInstance
+
+__all__ = ["VERSION", "Action", "Deployed", "Observed", "OpenTransaction", "System", "fold"]
+
+VERSION = 1
+"""The projector's version: a snapshot of another one is not read, the log is folded anew."""
+
+SLACK = 256
+"""So many actions more than twice what the last compaction left, and the next one is due."""
+
+MAX_SELECTIONS = 8
+"""So many selections are kept before those that no deployment bears are let go."""
+
+_ENDED = frozenset({"done", "skipped"})
+
+
+class System:
+    """What is wanted, what is where, and what is under way, after the first `position` events.
+
+    Mutable: `apply` and `fold` move it on. With `compact`, what can have no bearing any more is
+    let go now and then, so that its size follows the packages and not the log; `complete` says
+    whether that was in vain, since the host went back to something that was let go.
+    """
+
+    def __init__(self, *, compact: bool = True, slack: int = SLACK) -> None:
+        self.position = 0
+        self.last_action = 0
+        self.clock = 0
+        self.log_id = b""
+        self.origin: bodies.SystemInitialized | None = None
+        self.host = Observed()
+        self.actions: dict[int, Action] = {}
+        self.wanted: set[int] = set()
+        self.selections: dict[str, Deployed] = {"": Deployed()}
+        self.open: dict[str, OpenTransaction] = {}
+        self._compact = compact
+        self._slack = slack
+        self._limit = slack
+        self._forgot = False
+        self._lost = False
+
+    # -- folding -----------------------------------------------------------------------------
+
+    def apply(self, event: Event | UnknownEvent) -> None:
+        """Fold `event`, which must be the next one. Raises CorruptError where it is not.
+
+        Of a kind that is not known here only number and time count.
+        """
+        if event.seq != self.position + 1:
+            raise out_of_order(event.seq, self.position + 1)
+        if event.seq == 1:
+            self.log_id = event.log_id
+        if isinstance(event, Event):
+            handler = _HANDLERS[event.body.__class__]
+            handler(self, event.body, event.transaction, event)
+        self.position = event.seq
+        self.clock = max(self.clock, event.time)
+
+    def apply_body(
+        self, body: bodies.HostObserved | bodies.HostBooted, boot: BootInstance | None
+    ) -> None:
+        """Take in what the host shows, though it is not in the log yet: numbers stay."""
+        self._observed(body, boot)
+
+    # -- answers -----------------------------------------------------------------------------
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was let go is without bearing still.
+
+        If not (a deployment from long ago was booted, say), fold the log again, into
+        `System(compact=False)`.
+        """
+        return not self._lost and not (self._forgot and self._unknown_deployment())
+
+    def deployment(self, checksum: str, transaction: str) -> str | None:
+        """The key in `selections` of a deployment; None of one that is foreign.
+
+        "" stands for the base as it was at `init`.
+        """
+        return transaction if self.is_ours(checksum, transaction) else None
+
+    def is_ours(self, checksum: str, transaction: str) -> bool:
+        """Whether the selection of that deployment is known."""
+        if not transaction and (self.origin is None or checksum != self.origin.booted):
+            return False
+        return transaction in self.selections
+
+    # -- snapshots ---------------------------------------------------------------------------
+
+    def to_bytes(self) -> bytes:
+        """The whole view. The same bytes for the same history, wherever snapshots were taken."""
+        return _encode(
+            _Saved(
+                position=self.position,
+                last_action=self.last_action,
+                clock=self.clock,
+                log_id=self.log_id,
+                origin=self.origin,
+                host=self.host,
+                actions=list(self.actions.values()),
+                wanted=sorted(self.wanted),
+                selections=[
+                    (key, sorted(item.actions), msgspec.structs.replace(item, actions=frozenset()))
+                    for key, item in self.selections.items()
+                ],
+                open=list(self.open.items()),
+                compact=self._compact,
+                slack=self._slack,
+                limit=self._limit,
+                forgot=self._forgot,
+                lost=self._lost,
+            )
+        )
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> System:
+        """The view that `to_bytes` gave. Raises CorruptError where it is none."""
+        try:
+            saved = _decode(content)
+        except msgspec.DecodeError as error:
+            raise CorruptError(f"a snapshot that can't be read: {error}") from error
+        system = cls(compact=saved.compact, slack=saved.slack)
+        system.position = saved.position
+        system.last_action = saved.last_action
+        system.clock = saved.clock
+        system.log_id = saved.log_id
+        system.origin = saved.origin
+        system.host = saved.host
+        system.actions = {action.seq: action for action in saved.actions}
+        system.wanted = set(saved.wanted)
+        system.selections = {
+            key: msgspec.structs.replace(item, actions=frozenset(actions))
+            for key, actions, item in saved.selections
+        }
+        system.open = dict(saved.open)
+        system._limit = saved.limit
+        system._forgot = saved.forgot
+        system._lost = saved.lost
+        return system
+
+    # -- one kind of event each --------------------------------------------------------------
+
+    def _initialized(self, body: bodies.SystemInitialized, _transaction: str, event: Event) -> None:
+        self.origin = body
+        self.host = Observed(booted=body.booted, boot=event.boot)
+
+    def _added(self, body: bodies.PackageAdded, transaction: str, event: Event) -> None:
+        self.act(Action(event.seq, state.ADDED, body.names, body.live, transaction, body.in_base))
+
+    def _removed(self, body: bodies.PackageRemoved, transaction: str, event: Event) -> None:
+        names, live = body.names, body.live
+        self.act(Action(event.seq, state.REMOVED, names, live, transaction, body.in_base))
+
+    def _base_set(self, body: bodies.BaseSet, transaction: str, event: Event) -> None:
+        self.act(
+            Action(
+                event.seq,
+                state.BASE_SET,
+                transaction=transaction,
+                reference=body.reference,
+                image_id=body.image_id,
+                architecture=body.architecture,
+            )
+        )
+
+    def act(self, action: Action) -> None:
+        """Take in an action: it is wanted, and its live transaction ended with it."""
+        self.actions[action.seq] = action
+        self.wanted.add(action.seq)
+        self.last_action = action.seq
+        if action.transaction:
+            self.open.pop(action.transaction, None)
+
+    def _begun(self, body: bodies.TransactionBegun, transaction: str, event: Event) -> None:
+        self.open[transaction] = OpenTransaction(event.seq, body.mode, codec.encode(event), {})
+
+    def step(self, transaction: str, step: str, status: str) -> None:
+        """Take in that a step of `transaction` has another status. What has ended is left so."""
+        item = self.open.get(transaction)
+        if item is None:
+            return
+        item.steps[step] = status
+        item.last_step = step
+        if status in _ENDED:
+            self._step_ended(transaction, item, step, status)
+
+    def _step_ended(self, transaction: str, item: OpenTransaction, step: str, status: str) -> None:
+        if step == "overlay":
+            # Skipped says nothing of the host: it may be that the boot with the overlay is over.
+            if status == "done" and not self.host.overlay:
+                self.host = msgspec.structs.replace(self.host, overlay=True)
+            if item.mode == state.OVERLAY:
+                del self.open[transaction]
+        elif step == "promote" and item.staged:
+            del self.open[transaction]
+
+    def _step_started(self, body: bodies.StepStarted, transaction: str, _event: Event) -> None:
+        self.step(transaction, body.step, "started")
+
+    def _step_done(self, body: bodies.StepDone, transaction: str, _event: Event) -> None:
+        self.step(transaction, body.step, "done")
+
+    def _step_skipped(self, body: bodies.StepSkipped, transaction: str, _event: Event) -> None:
+        self.step(transaction, body.step, "skipped")
+
+    def _step_undone(self, body: bodies.StepUndone, transaction: str, _event: Event) -> None:
+        self.step(transaction, body.step, "undone")
+
+    def _step_failed(self, body: bodies.StepFailed, transaction: str, _event: Event) -> None:
+        self.step(transaction, body.step, "failed")
+        if item := self.open.get(transaction):
+            item.code, item.reason = body.code, body.reason
+
+    def _step_undoing(self, body: bodies.StepUndoing, transaction: str, _event: Event) -> None:
+        self.step(transaction, body.step, "undoing")
+        item = self.open.get(transaction)
+        if item and not item.reason:
+            item.reason = body.reason
+
+    def _rolled_back(
+        self, _body: bodies.TransactionRolledBack, transaction: str, _event: Event
+    ) -> None:
+        self.open.pop(transaction, None)
+
+    def _staged(self, body: bodies.TransactionStaged, transaction: str, _event: Event) -> None:
+        if item := self.open.get(transaction):
+            item.staged = True
+            self._select(transaction, item.begun, body)
+        host = self.host
+        # The log may learn of it only after the boot into it.
+        if (host.booted, host.booted_txn) != (body.checksum, transaction):
+            self.host = msgspec.structs.replace(host, staged=body.checksum, staged_txn=transaction)
+        self._let_go()
+
+    def _select(
+        self, transaction: str, begun: bodies.TransactionBegun, body: bodies.TransactionStaged
+    ) -> None:
+        parent = self.selections.get(begun.parent)
+        if self._forgot and (parent is None or begun.drop):
+            # What is dropped may have superseded what was let go.
+            self._lost = True
+        if parent is None:
+            return
+        actions = parent.actions.union(begun.add)
+        self.selections[transaction] = Deployed(
+            actions.difference(begun.drop) if begun.drop else actions,
+            begun.base,
+            begun.base_id,
+            begun.recipe,
+            begun.containerfile,
+            body.checksum,
+            body.image_id,
+        )
+
+    def _host_seen(
+        self,
+        body: bodies.HostObserved | bodies.HostBooted,
+        _transaction: str,
+        event: Event,
+    ) -> None:
+        self._observed(body, event.boot)
+        self._let_go()
+
+    def _observed(
+        self, body: bodies.HostObserved | bodies.HostBooted, boot: BootInstance | None
+    ) -> None:
+        self.host = Observed(
+            body.booted,
+            body.booted_txn,
+            body.staged,
+            body.staged_txn,
+            body.rollback,
+            body.rollback_txn,
+            isinstance(body, bodies.HostObserved) and body.overlay,
+            boot or self.host.boot,
+        )
+
+    # -- letting go --------------------------------------------------------------------------
+
+    def _let_go(self) -> None:
+        """When what boots has moved: forget what has no bearing any more, if much came in."""
+        if not self._compact:
+            return
+        many = len(self.actions) > self._limit
+        if many or len(self.selections) > MAX_SELECTIONS:
+            referred = self._referred()
+            kept = {key: item for key, item in self.selections.items() if key in referred}
+            self._forgot = self._forgot or len(kept) < len(self.selections)
+            self.selections = kept
+        if many:
+            self._forget_superseded()
+            self._limit = 2 * len(self.actions) + self._slack
+
+    def _forget_superseded(self) -> None:
+        sets = [item.actions for item in self.selections.values()]
+        forgotten = superseded(self.actions, self.wanted, sets)
+        if not forgotten:
+            return
+        self._forgot = True
+        self.wanted -= forgotten
+        self.actions = {seq: act for seq, act in self.actions.items() if seq not in forgotten}
+        self.selections = {
+            key: msgspec.structs.replace(item, actions=item.actions - forgotten)
+            for key, item in self.selections.items()
+        }
+
+    def _slots(self) -> tuple[tuple[str, str], ...]:
+        host = self.host
+        return (
+            (host.booted, host.booted_txn),
+            (host.staged, host.staged_txn),
+            (host.rollback, host.rollback_txn),
+        )
+
+    def _referred(self) -> set[str]:
+        """The keys of the selections that a deployment or an open transaction rests on."""
+        keys = {txn for checksum, txn in self._slots() if checksum and self.is_ours(checksum, txn)}
+        keys.update(item.begun.parent for item in self.open.values() if item.mode == state.APPLY)
+        # One that is staged and not yet promoted is asked for when its run ends.
+        keys.update(self.open)
+        return keys
+
+    def _unknown_deployment(self) -> bool:
+        """Whether a deployment of ours bears a selection that is not here.
+
+        Of one that is open the selection comes with `transaction.staged`.
+        """
+        return any(
+            checksum
+            and (txn or (self.origin is not None and checksum == self.origin.booted))
+            and txn not in self.selections
+            and txn not in self.open
+            for checksum, txn in self._slots()
+        )
+
+
+class _Saved(Struct, array_like=True):
+    """A snapshot's layout. Sets are sorted lists: the same view is the same bytes."""
+
+    position: int
+    last_action: int
+    clock: int
+    log_id: bytes
+    origin: bodies.SystemInitialized | None
+    host: Observed
+    actions: list[Action]
+    wanted: list[int]
+    selections: list[tuple[str, list[int], Deployed]]
+    open: list[tuple[str, OpenTransaction]]
+    compact: bool
+    slack: int
+    limit: int
+    forgot: bool
+    lost: bool
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Saved).decode
+
+_HANDLERS: dict[type[bodies.Body], Callable[[System, Any, str, Event], None]] = {
+    bodies.PackageAdded: System._added,
+    bodies.PackageRemoved: System._removed,
+    bodies.BaseSet: System._base_set,
+    bodies.TransactionBegun: System._begun,
+    bodies.StepStarted: System._step_started,
+    bodies.StepUndoing: System._step_undoing,
+    bodies.SystemInitialized: System._initialized,
+    bodies.StepDone: System._step_done,
+    bodies.StepFailed: System._step_failed,
+    bodies.StepUndone: System._step_undone,
+    bodies.StepSkipped: System._step_skipped,
+    bodies.TransactionStaged: System._staged,
+    bodies.TransactionRolledBack: System._rolled_back,
+    bodies.HostObserved: System._host_seen,
+    bodies.HostBooted: System._host_seen,
+}

@@ -1,0 +1,34 @@
+"""Which names of packages the recipe takes."""
+
+from __future__ import annotations
+
+import re
+
+from atomicstate.errors import ValidationError
+
+MAX_NAME = 200
+"""The most characters that a package's name may have."""
+
+_SHOWN = 60
+
+# A name that ends in "-" is one that apt-get reads as "remove the package without the dash".
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](:[a-z0-9][a-z0-9-]*)?", re.ASCII)
+
+
+def shown(text: str) -> str:
+    """`text` quoted and on one line, for a message, shortened where it is long."""
+    return ascii(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+
+
+def valid_package(name: str) -> str:
+    """`name`, if it is a package's name as Debian's policy has it, perhaps with `:architecture`.
+
+    Raises ValidationError.
+    """
+    if len(name) > MAX_NAME or not _PACKAGE.fullmatch(name):
+        raise ValidationError(
+            f"{shown(name)} is no package name",
+            hint="lower-case letters, digits, `+`, `-` and `.`, at least two, "
+            "starting with a letter or digit",
+        )
+    return name
