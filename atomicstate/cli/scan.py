@@ -104,13 +104,12 @@ def _window(log: Log, query: Query, start: int, stop: int, checks: int) -> Itera
 
 
 def _decode(log: Log, seq: int, record: bytes) -> Event | UnknownEvent:
+    """Raises CorruptError, in the store's own words."""
     try:
         event = codec.decode(record)
     except CorruptError:
-        event = None  # type: ignore[assignment]
-    if event is None or event.seq != seq:
-        return log.get(seq)[0]  # raises, in the store's own words
-    return event
+        return log.get(seq)[0]
+    return event if event.seq == seq else log.get(seq)[0]
 
 
 def newest(log: Log, query: Query, start: int, stop: int, count: int) -> int:

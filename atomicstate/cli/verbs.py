@@ -65,7 +65,7 @@ def verb(
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         @click.pass_context
-        def invoke(ctx: click.Context, **values: Any) -> Any:  # noqa: ANN401 - click's
+        def invoke(ctx: click.Context, /, **values: Any) -> Any:  # noqa: ANN401 - click's
             app = ctx.find_object(App)
             if app is None:
                 raise TypeError("a command runs under the root group")

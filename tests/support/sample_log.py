@@ -13,8 +13,8 @@ from atomicstate.events.bodies import (
     StepFailed,
     StepSkipped,
     StepStarted,
-    StepUndone,
     StepUndoing,
+    StepUndone,
     SystemInitialized,
     TransactionBegun,
     TransactionRolledBack,
@@ -74,7 +74,7 @@ LENGTH = len(_STORY)
 
 
 def make(state_dir: Path) -> None:
-    """Make the log under `state_dir`: event N is N seconds after BEGIN, number 12 a minute before."""
+    """Make the log under `state_dir`: event N lies N seconds after BEGIN, 12 a minute before."""
     state_dir.mkdir(parents=True, exist_ok=True)
     with Log.create(state_dir / "log") as log:
         for seq, (actor, transaction, body) in enumerate(_STORY, 1):

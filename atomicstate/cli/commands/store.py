@@ -70,7 +70,8 @@ def export(app: App, *, file: str | None, blobs: bool) -> None:
 def import_(app: App, *, file: str) -> None:
     """Make the log anew from an export.
 
-    In an empty state directory. All or nothing: what does not verify leaves nothing behind. `-` reads standard input.
+    In an empty state directory. All or nothing: what does not verify
+    leaves nothing behind. `-` reads standard input.
     """
     from atomicstate.store import transfer
 
