@@ -100,7 +100,7 @@ class LiveTransaction:
                 return Answer(recovery.DONE, {"overlay": "writable"})
             return Answer(recovery.OTHER if state.active else recovery.ABSENT)
 
-        return Effect("overlay", overlay.enable, probe, skip_if_done=True)
+        return Effect("overlay", overlay.enable, probe, needless=(recovery.DONE, recovery.GONE))
 
     def _live(self) -> Effect:
         catalog = self._session.host.catalog
@@ -117,6 +117,7 @@ class LiveTransaction:
             probe,
             undo=partial(self._revert, probe),
             finish=partial(catalog.finish, self._plan, self._progress),
+            needless=(recovery.GONE,),
         )
 
     def _revert(self, probe: Callable[[], Answer]) -> None:

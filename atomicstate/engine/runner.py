@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     from atomicstate.machine.pipeline import Pipeline
 
 
+_NEEDLESS = {
+    recovery.DONE: "it was there already",
+    recovery.GONE: "the boot that it was for is over",
+}
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a probe found: one of recovery's answers, and the evidence."""
@@ -46,9 +52,9 @@ class Effect:
     """One step's side effect. `probe` asks the host; `do` and `undo` change it.
 
     `finish` completes what an interruption left half done (by default `do` again). Without `undo`
-    there is nothing to take back. `skip_if_done`: what is there already needs no intent; `skips`
-    is an answer after `do` that stands for "not wanted". `then` gives the facts that become true
-    with the step. `output` is the blob of what its tool said.
+    there is nothing to take back. `needless` are answers before the intent that stand for "nothing
+    to do"; `skips` is one after `do` that stands for "not wanted". `then` gives the facts that
+    become true with the step. `output` is the blob of what its tool said.
     """
 
     step: str
@@ -56,7 +62,7 @@ class Effect:
     probe: Callable[[], Answer]
     undo: Callable[[], None] | None = None
     finish: Callable[[], None] | None = None
-    skip_if_done: bool = False
+    needless: tuple[str, ...] = ()
     skips: str = ""
     then: Callable[[Answer], tuple[AnyBody, ...]] = lambda _answer: ()
     output: Callable[[], str] = lambda: ""
@@ -122,8 +128,8 @@ class Runner:
         if self._statuses.get(effect.step) == "started":
             self._take_up(effect)
             return
-        if effect.skip_if_done and effect.probe().answer == recovery.DONE:
-            self._skipped(effect, "it was there already")
+        if effect.needless and (answer := effect.probe().answer) in effect.needless:
+            self._skipped(effect, _NEEDLESS[answer])
             return
         self._commit(StepStarted(effect.step))
         self._statuses[effect.step] = "started"
@@ -139,7 +145,7 @@ class Runner:
         if decision == recovery.ADOPT:
             self._done(effect, answer)
         elif decision == recovery.SKIP:
-            self._skipped(effect, f"the host answered: {answer.answer}")
+            self._skipped(effect, _NEEDLESS.get(answer.answer, answer.answer))
         else:
             finish = effect.finish if decision == recovery.FINISH else None
             self._do(effect, finish or effect.do)
@@ -160,7 +166,7 @@ class Runner:
         elif error is not None:
             raise error
         elif answer.answer == effect.skips:
-            self._skipped(effect, f"the host answered: {answer.answer}")
+            self._skipped(effect, "a person changed the file meanwhile")
         else:
             raise HostError(
                 f"the step {effect.step} ended without an error, and the host shows nothing of it"

@@ -124,14 +124,13 @@ class Session:
         from atomicstate.store import snapshots
 
         with contextlib.suppress(AtomicstateError, OSError):
-            _event, record_hash = self.log.get(system.position)
             snapshots.save(
                 self.state.snapshots,
                 SNAPSHOT,
                 view.VERSION,
-                system.position,
-                record_hash,
-                system.to_bytes(),
+                self.log,
+                position=system.position,
+                payload=system.to_bytes(),
             )
 
     def event(self, seq: int) -> Event:

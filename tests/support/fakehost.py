@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import TYPE_CHECKING
 
@@ -166,18 +167,14 @@ class FakeHost:
     ) -> None:
         on_line("STEP 1")
         self._effect("build")
-        packages: set[str] = set()
-        for line in containerfile.read_text(encoding="utf-8").splitlines():
-            words = line.split()
-            if words[:1] == ["FROM"]:
-                base = self.resolve_image(words[1])
-                packages = set(next(p for i, p in self.images.values() if i.id == base.id))
-            elif words[:1] == ["RUN"]:
-                names = {word for word in words if word in self.available}
-                if " remove " in line:
-                    packages -= names
-                else:
-                    packages |= self._with(set(), sorted(names), ())
+        text = containerfile.read_text(encoding="utf-8").replace("\\\n", " ")
+        base = self.resolve_image(re.findall(r"^FROM (\S+)", text, re.MULTILINE)[0])
+        packages = set(self.packages_of(base.id))
+        for verb, words in re.findall(r"apt-get (install|remove) [^;]*? -- ([^;]*);", text):
+            if verb == "remove":
+                packages -= set(words.split())
+            else:
+                packages |= self._with(set(), words.split(), ())
         self._image(tag, labels, frozenset(packages))
         self._worked("build")
 
@@ -223,7 +220,7 @@ class FakeHost:
         self.overlay_on = False
         booted = self.deployments["booted"]
         assert booted is not None
-        self.tree = set(next(p for i, p in self.images.values() if i.id == booted.image_digest))
+        self.tree = set(self.packages_of(booted.image_digest))
         self.boot = self._new_boot()
 
     def packages_of(self, image_id: str) -> frozenset[str]:
