@@ -24,9 +24,13 @@ BUILD_LIMIT = 3 * 3600.0
 """Seconds after which a build is taken for hanging."""
 _LIMIT = 600.0
 _TAIL_LINES = 20
+_CAUSE_LINES = 200
+_COUNTING = re.compile(r"\(Reading database \.\.\.( +\d+%)?$")
 _LONGEST = 512
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
-_NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+_NO_SPACE = re.compile(
+    r"no space left on device|disk quota exceeded|have enough free space", re.IGNORECASE
+)
 _LAYER = re.compile(r"/([0-9a-f]{64}/diff)(?=:|$)")
 _UNKNOWN = re.compile(r"image not known|invalid reference format|no such image|repository name")
 
@@ -69,9 +73,11 @@ def check_reference(reference: str) -> str:
 
 def failure(finished: process.Finished, doing: str) -> ContainerError | NoSpaceError:
     """The error for a container tool that ended badly while `doing` something."""
-    said = finished.last_words
-    words = "\n".join(said.splitlines()[-_TAIL_LINES:])
-    if _NO_SPACE.search(said):
+    output = (finished.stderr.strip() or finished.stdout).decode("utf-8", "replace")
+    # A carriage return draws over the line before it: dpkg counts up to 100 % that way.
+    lines = [line for line in re.split(r"[\r\n]+", output) if line and not _COUNTING.match(line)]
+    words = "\n".join(lines[-_TAIL_LINES:])[-process.TAIL :]
+    if any(_NO_SPACE.search(line) for line in lines[-_CAUSE_LINES:]):
         return NoSpaceError(f"no space left on the device while {doing}: {words}")
     return ContainerError(f"{doing} failed: {finished.argv[0]} {finished.outcome}: {words}")
 
@@ -108,12 +114,12 @@ class PodmanBuilder:
 
     def find(self, labels: Mapping[str, str]) -> Image | None:
         """The newest image that carries all of `labels`, or None."""
-        filters = [f"--filter=label={key}={value}" for key, value in sorted(labels.items())]
+        # By name alone: podman takes a value for a pattern, and divides it at commas.
+        filters = [f"--filter=label={key}" for key in sorted(labels)]
         finished = self._run("images", "--no-trunc", "--format=json", *filters)
         if finished.status != 0:
             raise failure(finished, "listing the images")
         listed: list[dict[str, Any]] = json.loads(finished.stdout or b"[]") or []
-        # podman matches a label's value as a pattern: compare again, as text.
         wanted = labels.items()
         matching = [item for item in listed if wanted <= (item.get("Labels") or {}).items()]
         if not matching:
