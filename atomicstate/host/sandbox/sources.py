@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 _COMPONENTS = frozenset({"main", "contrib", "non-free", "non-free-firmware"})
 _POCKETS = ("", "-updates", "-security", "/updates", "-backports", "-proposed-updates")
+_DEBIAN_SUITES = frozenset(
+    "buster bullseye bookworm trixie forky duke sid oldstable stable testing unstable".split()
+)
+_ROLLING = frozenset({"sid", "unstable", "experimental"})
 _SUITE = re.compile(r"[a-z][a-z0-9.-]{0,40}")
 # Options of a one-line entry, by the name that they have in a stanza.
 _OPTIONS = {
@@ -140,18 +144,9 @@ def for_suite(sources: Iterable[Source], suite: str) -> list[Source]:
     debian = [source for source in sources if _is_debian(source)]
     chosen = _selected(debian, suite)
     if not chosen:
-        for own in (name for source in debian for name in source.suites):
-            chosen = [
-                Source(
-                    one.uris,
-                    tuple(name.replace(own, suite, 1) for name in one.suites),
-                    one.components,
-                    one.options,
-                )
-                for one in _selected(debian, own)
-            ]
-            if chosen:
-                break
+        present = [name for source in debian for name in source.suites]
+        own = next((name for name in present if name in _DEBIAN_SUITES), None)
+        chosen = [] if own is None else _renamed(_selected(debian, own), own, suite)
     if not chosen:
         raise NotFoundError(
             f"the apt sources of this machine name no Debian mirror to make {suite} from",
@@ -169,6 +164,14 @@ def _selected(sources: list[Source], suite: str) -> list[Source]:
         if suites:
             chosen.append(Source(source.uris, suites, source.components, source.options))
     return chosen if any(suite in one.suites for one in chosen) else []
+
+
+def _renamed(chosen: list[Source], own: str, suite: str) -> list[Source]:
+    """The entries for `own`, for another suite of the same mirrors."""
+    pairs = [(one, tuple(name.replace(own, suite, 1) for name in one.suites)) for one in chosen]
+    if suite in _ROLLING:  # has neither updates nor security
+        pairs = [(one, (suite,)) for one, names in pairs if suite in names]
+    return [Source(one.uris, names, one.components, one.options) for one, names in pairs]
 
 
 def _is_debian(source: Source) -> bool:
