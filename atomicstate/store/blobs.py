@@ -1,29 +1,31 @@
-"""Large or free content beside the log: plain files, named by their digest.
+"""Large or free content beside the log: one file each, named by what it holds.
 
-`<ab>/<digest>`: two hexadecimal digits, then all 64 of the BLAKE2b-256. A blob is durable, with
-the names of its directories, before the event that names it: no event ever names what is not there.
+A file is `<directory>/<ab>/<digest>`: the BLAKE2b-256 of the content in lower-case hex, and its
+first two characters. A redacted blob is an empty file `<digest>.redacted` in its place.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import secrets
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from atomicstate.errors import CorruptError, NotFoundError, ValidationError, from_os_error
-from atomicstate.files import make_directory, write_atomically
+from atomicstate.files import PRIVATE_FILE, fsync_directory, make_directory, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-DIGEST_SIZE = 32
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+REDACTED = ".redacted"
 
 
 def digest_of(content: bytes) -> str:
-    """The BLAKE2b-256 of `content`, hexadecimal."""
-    return blake2b(content, digest_size=DIGEST_SIZE).hexdigest()
+    """The name of the blob with this content."""
+    return blake2b(content, digest_size=32).hexdigest()
 
 
 class Blobs:
@@ -33,49 +35,109 @@ class Blobs:
         self.directory = directory
 
     def path(self, digest: str) -> Path:
-        """Where the blob lies, if there is one. Raises ValidationError for what is no digest."""
+        """Where the blob lies, or would. Raises ValidationError for what is no digest."""
         if not _DIGEST.fullmatch(digest):
-            raise ValidationError(f"{digest[:80]!r} is no digest of a blob")
+            raise ValidationError(f"{digest!r} is not the name of a blob")
         return self.directory / digest[:2] / digest
 
     def put(self, content: bytes) -> str:
-        """Keep `content`, durable when this returns; its digest.
+        """Keep `content`; its digest. When this returns it is durable, and so is its name.
 
-        Raises NoSpaceError, NotPermittedError, HostError; then there is no such blob.
+        Raises NoSpaceError, NotPermittedError, HostError.
         """
         digest = digest_of(content)
         path = self.path(digest)
-        if not self._holds(path, content):
-            make_directory(path.parent)
-            write_atomically(path, content)
+        if self._is_whole(path, content):
+            # Whoever wrote it may not have reached the flush of the directory yet.
+            fsync_directory(path.parent)
+            return digest
+        make_directory(path.parent)
+        write_atomically(path, content)
         return digest
 
-    def get(self, digest: str) -> bytes:
-        """The content. Raises NotFoundError, and CorruptError where it is not what was kept."""
-        path = self.path(digest)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError as error:
-            raise NotFoundError(f"there is no blob {digest}") from error
-        except OSError as error:
-            raise from_os_error(error, "read", path) from error
-        if digest_of(content) != digest:
-            raise CorruptError(f"the blob {digest} is not what was written")
-        return content
-
-    def has(self, digest: str) -> bool:
-        """Whether there is such a blob; its content is not looked at."""
-        return self.path(digest).is_file()
-
-    def all(self) -> Iterator[str]:
-        """The digests of all blobs, in order."""
-        for path in sorted(self.directory.glob("??/*")):
-            if _DIGEST.fullmatch(path.name):
-                yield path.name
-
-    def _holds(self, path: Path, content: bytes) -> bool:
-        """Whether the very content is there: a damaged blob is written anew."""
+    @staticmethod
+    def _is_whole(path: Path, content: bytes) -> bool:
         try:
             return path.read_bytes() == content
         except OSError:
             return False
+
+    def get(self, digest: str) -> bytes:
+        """The content, checked. Raises NotFoundError, CorruptError."""
+        path = self.path(digest)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError as error:
+            if self.is_redacted(digest):
+                raise NotFoundError(f"the blob {digest} was redacted") from error
+            raise NotFoundError(f"there is no blob {digest}") from error
+        except OSError as error:
+            raise from_os_error(error, "read the blob", path) from error
+        if digest_of(content) != digest:
+            raise CorruptError(
+                f"the blob {digest} does not hold what it is named for",
+                hint="bring it back from a backup",
+            )
+        return content
+
+    def has(self, digest: str) -> bool:
+        """Whether there is a file of that name. Its content is not read."""
+        return self.path(digest).is_file()
+
+    def is_redacted(self, digest: str) -> bool:
+        """Whether its content was dropped on purpose."""
+        path = self.path(digest)
+        return path.with_name(digest + REDACTED).exists() and not path.exists()
+
+    def redact(self, digest: str) -> None:
+        """Drop the content for good and leave a note that this was meant. NotFoundError if none."""
+        path = self.path(digest)
+        if not path.exists():
+            self.get(digest)
+        # The note first: killed in between, the content is there and nothing is lost.
+        write_atomically(path.with_name(digest + REDACTED), b"")
+        try:
+            path.unlink(missing_ok=True)
+            fsync_directory(path.parent)
+        except OSError as error:
+            raise from_os_error(error, "redact", path) from error
+
+    def digests(self) -> Iterator[str]:
+        """The names of all that are there, sorted."""
+        return (path.name for path in self._files() if _DIGEST.fullmatch(path.name))
+
+    def redacted(self) -> Iterator[str]:
+        """The names of those that were redacted, sorted."""
+        for path in self._files():
+            digest = path.name.removesuffix(REDACTED)
+            if digest != path.name and self.is_redacted(digest):
+                yield digest
+
+    def _files(self) -> Iterator[Path]:
+        try:
+            folders = sorted(self.directory.iterdir())
+        except FileNotFoundError:
+            return
+        for folder in folders:
+            if folder.is_dir():
+                yield from sorted(folder.iterdir())
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """A durable copy of a file that nobody changes. Its directory is the caller's to flush."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with (
+            source.open("rb") as reader,
+            open(
+                temporary, "xb", opener=lambda path, flags: os.open(path, flags, PRIVATE_FILE)
+            ) as writer,
+        ):
+            while chunk := reader.read(1 << 20):
+                writer.write(chunk)
+            writer.flush()
+            os.fsync(writer.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise from_os_error(error, "write", target) from error

@@ -1,88 +1,170 @@
-"""Projections saved with their position: a convenience that any doubt discards.
+"""Projections saved with their position: a cache that the log can always replace.
 
-`<name>.snapshot`: 32 bytes of BLAKE2b-256 over the rest, then a MessagePack array of the name,
-the projector's version, the log's id, the position, the hash of the record there, and the payload.
-It is written after the commit of its last event, so that it is never ahead of the log.
+A file is a MessagePack array and its own BLAKE2b-256. It is written after the events that it
+holds, and not flushed: what a power cut spoils does not fit its digest and is made anew.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import secrets
+import time
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from atomicstate.errors import CorruptError, NotFoundError
-from atomicstate.files import make_directory, write_atomically
+from atomicstate.errors import CorruptError, NotFoundError, ValidationError
+from atomicstate.events.codec import HASH_SIZE
+from atomicstate.files import PRIVATE_DIRECTORY, PRIVATE_FILE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from atomicstate.store.log import Log
 
-_DIGEST_SIZE = 32
+SUFFIX = ".snapshot"
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_STALE = 3600.0
 
 
-class Snapshot(msgspec.Struct, frozen=True, array_like=True):
-    """A saved projection: `payload` is the projector's own."""
+class Snapshot(NamedTuple):
+    """`payload` is the projection as its projector encodes it, after the event `position`."""
 
+    position: int
+    payload: bytes
+
+
+class _File(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    format: int
     name: str
-    version: int
-    log_id: bytes
+    version: str
     position: int
     head_hash: bytes
     payload: bytes
 
 
-_decoder = msgspec.msgpack.Decoder(Snapshot)
+_FORMAT = 1
+_decode = msgspec.msgpack.Decoder(_File).decode
 
 
-def path_of(directory: Path, name: str) -> Path:
-    """Where the snapshot of the projector `name` lies."""
-    return directory / f"{name}.snapshot"
+class Snapshots:
+    """The snapshots in `directory`, one a projector."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def path(self, name: str) -> Path:
+        """Where the projector's snapshot lies."""
+        if not _NAME.fullmatch(name):
+            raise ValidationError(f"{name!r} is not the name of a projector")
+        return self.directory / (name + SUFFIX)
+
+    def save(
+        self, name: str, version: str, position: int, head_hash: bytes, payload: bytes
+    ) -> bool:
+        """Keep `payload`, the projection after the event `position` that has `head_hash`.
+
+        The event must be committed. Returns whether it was kept: no space, no permission or a
+        read-only file system is no error, since the log holds all of it.
+        """
+        encoded = msgspec.msgpack.encode(
+            _File(_FORMAT, name, version, position, head_hash, payload)
+        )
+        path = self.path(name)
+        temporary = path.with_name(f".{name}.{secrets.token_hex(6)}.tmp")
+        try:
+            self.directory.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+            self._clean(name)
+            descriptor = os.open(
+                temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE
+            )
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(encoded + _digest(encoded))
+            temporary.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            return False
+        return True
+
+    def _clean(self, name: str) -> None:
+        """Take away what killed writers left; a living one needs no hour."""
+        for leftover in self.directory.glob(f".{name}.*.tmp"):
+            with contextlib.suppress(OSError):
+                if time.time() - leftover.stat().st_mtime > _STALE:
+                    leftover.unlink()
+
+    def load(self, name: str, version: str, log: Log) -> Snapshot | None:
+        """The projector's snapshot, or None where there is none that fits.
+
+        It fits if it is whole, of this version, and its position has the hash in `log` that it
+        had: a snapshot ahead of the log, or of another log, does not.
+        """
+        try:
+            file = self._read(self.path(name))
+        except CorruptError:
+            return None
+        if file is None or file.name != name or file.version != version:
+            return None
+        if not _belongs(file, log):
+            return None
+        return Snapshot(file.position, file.payload)
+
+    def discard(self, name: str) -> None:
+        """Take the projector's snapshot away, if there is one."""
+        with contextlib.suppress(OSError):
+            self.path(name).unlink(missing_ok=True)
+
+    def check(self, log: Log) -> int:
+        """How many there are. Raises CorruptError for one that is not whole or not of `log`."""
+        count = 0
+        for path in self._paths():
+            file = self._read(path)
+            if file is None:
+                continue
+            if not _belongs(file, log):
+                raise _bad(path, "it does not belong to the log", seq=file.position)
+            count += 1
+        return count
+
+    def _paths(self) -> Iterator[Path]:
+        return iter(sorted(self.directory.glob("*" + SUFFIX)))
+
+    @staticmethod
+    def _read(path: Path) -> _File | None:
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        encoded = content[:-HASH_SIZE]
+        try:
+            file = _decode(encoded)
+        except msgspec.DecodeError as error:
+            raise _bad(path, "it can't be read") from error
+        if _digest(encoded) != content[-HASH_SIZE:]:
+            raise _bad(path, "its digest does not fit", seq=file.position)
+        return file
 
 
-def save(
-    directory: Path, name: str, version: int, log: Log, *, position: int, payload: bytes
-) -> None:
-    """Save the projection of the first `position` events of `log`.
-
-    Raises NotFoundError where the log does not go so far, NoSpaceError, NotPermittedError.
-    """
-    snapshot = Snapshot(name, version, log.log_id, position, log.hash_at(position), payload)
-    content = msgspec.msgpack.encode(snapshot)
-    make_directory(directory)
-    write_atomically(path_of(directory, name), _digest(content) + content)
+def _digest(encoded: bytes) -> bytes:
+    return blake2b(encoded, digest_size=HASH_SIZE).digest()
 
 
-def load(directory: Path, name: str, version: int, log: Log) -> Snapshot | None:
-    """The newest snapshot; None where there is none that fits projector, version and log."""
+def _belongs(file: _File, log: Log) -> bool:
     try:
-        snapshot = read(path_of(directory, name))
-    except (OSError, CorruptError):
-        return None
-    fits = (snapshot.name, snapshot.version, snapshot.log_id) == (name, version, log.log_id)
-    return snapshot if fits and is_of(snapshot, log) else None
-
-
-def read(path: Path) -> Snapshot:
-    """The snapshot in a file. Raises CorruptError where it is not what was written, OSError."""
-    content = path.read_bytes()
-    if content[:_DIGEST_SIZE] != _digest(content[_DIGEST_SIZE:]):
-        raise CorruptError(f"the snapshot {path.name} is not what was written")
-    try:
-        return _decoder.decode(content[_DIGEST_SIZE:])
-    except msgspec.DecodeError as error:
-        raise CorruptError(f"the snapshot {path.name} can't be read: {error}") from error
-
-
-def is_of(snapshot: Snapshot, log: Log) -> bool:
-    """Whether the log has, at the snapshot's position, the very record that it was made after."""
-    try:
-        return log.hash_at(snapshot.position) == snapshot.head_hash
+        return log.hash_at(file.position) == file.head_hash
     except NotFoundError:
         return False
 
 
-def _digest(content: bytes) -> bytes:
-    return blake2b(content, digest_size=_DIGEST_SIZE).digest()
+def _bad(path: Path, what: str, *, seq: int | None = None) -> CorruptError:
+    at = f", taken at event {seq}," if seq is not None else ""
+    return CorruptError(
+        f"the snapshot {path}{at} is bad: {what}",
+        seq=seq,
+        hint="it is not used, and is made anew from the log: delete it",
+    )

@@ -1,155 +1,148 @@
-"""The state directory: where everything lies, and who may do what at the same time.
-
-Two locks, each a file locked with flock(2), which the kernel frees when its holder dies:
-`lock` for the pipeline (one at a time, another is refused), `live.lock` for recording commands
-(they wait for each other). A process that takes both takes `lock` first. The holder writes who
-it is into the file, for the one that is refused; the text alone never means that it is held.
-"""
+"""The state directory: where everything lies, its locks, and the reserve for a full disk."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import time
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from atomicstate.errors import LockedError, from_os_error
-from atomicstate.files import PRIVATE_FILE, make_directory, write_atomically
+from atomicstate.errors import AtomicstateError, NoSpaceError
+from atomicstate.files import PRIVATE_FILE, make_directory
+from atomicstate.store.blobs import Blobs
+from atomicstate.store.locks import Holder, holder_of, locked
+from atomicstate.store.log import Log, system_clock
+from atomicstate.store.snapshots import Snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from atomicstate.events.event import Draft, Event
+    from atomicstate.store.log import Clock
+
 RESERVE_SIZE = 64 * 1024
-"""Bytes kept back, so that the outcome of a done step can be written on a full disk."""
+"""Bytes kept back, so that the outcome of a done step can always be recorded."""
 
-RECORDING_PATIENCE = 600.0
-"""Seconds that a recording command waits for another: a live install may take its time."""
-
-_POLL = 0.1
-
-
-class Holder(msgspec.Struct, frozen=True):
-    """Who holds a lock: process id, command, and since when (UTC, RFC 3339)."""
-
-    pid: int
-    command: str
-    since: str
+RECORDING_WAIT = 30.0
+"""Seconds that a recording waits for another one."""
 
 
 class State:
-    """The state directory `directory`. Nothing is made before `make`."""
+    """The state directory `directory`. Making this object touches nothing."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.log = directory / "log"
-        self.blobs = directory / "blobs"
-        self.snapshots = directory / "snapshots"
-        self.recipe = directory / "recipe"
-        self.transactions = directory / "txn"
-        self.reserve = directory / "reserve"
-        self._locks = {"apply": directory / "lock", "live": directory / "live.lock"}
+        self.log_directory = directory / "log"
+        self.recipe_directory = directory / "recipe"
+        self.transactions_directory = directory / "txn"
+        self.blobs = Blobs(directory / "blobs")
+        self.snapshots = Snapshots(directory / "snapshots")
+        self._lock = directory / "lock"
+        self._live_lock = directory / "live.lock"
+        self._reserve = directory / "reserve"
 
     def make(self) -> None:
-        """Make the directory and the reserve. Raises NoSpaceError, NotPermittedError."""
-        make_directory(self.directory)
-        make_directory(self.transactions)
+        """Make the directory, its folders and the reserve; what is there stays. The log is apart.
+
+        Raises NotPermittedError, NoSpaceError, HostError.
+        """
+        for directory in (
+            self.blobs.directory,
+            self.snapshots.directory,
+            self.recipe_directory,
+            self.transactions_directory,
+        ):
+            make_directory(directory)
         self.keep_reserve()
 
+    def transaction_directory(self, transaction: str) -> Path:
+        """Where one transaction's config and Containerfile lie. It is not made."""
+        return self.transactions_directory / transaction
+
+    # -- the log -----------------------------------------------------------------------------
+
+    @property
     def has_log(self) -> bool:
-        """Whether `init` made a log here."""
-        return self.log.exists()
+        """Whether there is a log, whole or not."""
+        return os.path.lexists(self.log_directory)
 
-    # -- the reserve -------------------------------------------------------------------------
+    def create_log(self) -> Log:
+        """Make an empty log and open it. Raises ConflictError if there is one."""
+        return Log.create(self.log_directory)
 
-    def keep_reserve(self) -> None:
-        """Keep some space back, real blocks of it. Raises NoSpaceError."""
-        if not self.reserve.exists():
-            write_atomically(self.reserve, os.urandom(RESERVE_SIZE))
-
-    def release_reserve(self) -> bool:
-        """Give the space back; whether there was any."""
-        try:
-            self.reserve.unlink()
-        except OSError:
-            return False
-        return True
+    def open_log(self, *, write: bool = True, scan: bool = False) -> Log:
+        """Open the log (Log.open). Raises NotFoundError where `init` has not run."""
+        return Log.open(self.log_directory, write=write, scan=scan)
 
     # -- locks -------------------------------------------------------------------------------
 
-    def pipeline(self, command: str) -> contextlib.AbstractContextManager[None]:
-        """Hold the pipeline lock. Raises LockedError, naming the holder, where it is held."""
-        return self._hold("apply", command, patience=0.0)
+    def pipeline(self, command: str, wait: float = 0.0) -> AbstractContextManager[int]:
+        """The lock of the pipeline, for `with`: one run at a time. Gives its descriptor.
+
+        Waits for `wait` seconds at most, then raises LockedError, which names who holds it.
+        """
+        return locked(self._lock, command, wait)
 
     def recording(
-        self, command: str = "", patience: float = RECORDING_PATIENCE
-    ) -> contextlib.AbstractContextManager[None]:
-        """Hold the recording lock; waits up to `patience` seconds, then raises LockedError."""
-        return self._hold("live", command, patience=patience)
+        self, command: str = "a recording", wait: float = RECORDING_WAIT
+    ) -> AbstractContextManager[int]:
+        """The lock under which a decision that lost to others a few times is made undisturbed.
 
-    def held(self, mode: str) -> bool:
-        """Whether a living process holds the lock that a transaction of `mode` runs under.
-
-        This process counts as well.
+        Taken inside `pipeline` where both are needed, never the other way round.
         """
-        path = self._locks["apply" if mode == "apply" else "live"]
+        return locked(self._live_lock, command, wait)
+
+    def pipeline_holder(self) -> Holder | None:
+        """Who runs the pipeline now, if anybody does."""
+        return holder_of(self._lock)
+
+    # -- the reserve -------------------------------------------------------------------------
+
+    def keep_reserve(self) -> bool:
+        """Make the reserve, if it is not there. Returns whether it is: no space is no error."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            if self._reserve.stat().st_size >= RESERVE_SIZE:
+                return True
+        except FileNotFoundError:
+            pass
         except OSError:
             return False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
+            descriptor = os.open(
+                self._reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE
+            )
+            try:
+                # Random: a file system that compresses would keep nothing back of zeros.
+                if os.pwrite(descriptor, os.urandom(RESERVE_SIZE), 0) < RESERVE_SIZE:
+                    raise NoSpaceError(f"no space for {self._reserve}")
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except (OSError, AtomicstateError):
+            self.release_reserve()
+            return False
+        return True
+
+    def release_reserve(self) -> bool:
+        """Give the reserve's space free. Returns whether there was any."""
+        with contextlib.suppress(OSError):
+            self._reserve.unlink()
             return True
-        finally:
-            os.close(descriptor)
         return False
 
-    @contextlib.contextmanager
-    def _hold(self, name: str, command: str, patience: float) -> Iterator[None]:
-        path = self._locks[name]
+    def append_outcome(
+        self, log: Log, drafts: Sequence[Draft], *, now: Clock = system_clock
+    ) -> list[Event]:
+        """Append what a done step came to: where there is no space, on the reserve's.
+
+        The reserve is made again with the next outcome that finds space for it.
+        """
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
-        except OSError as error:
-            raise from_os_error(error, "lock", path) from error
-        try:
-            self._wait(descriptor, patience)
-            _write_holder(descriptor, command)
-            yield
-        finally:
-            # Closing frees the lock; what the file says may stay, nobody trusts it.
-            os.close(descriptor)
-
-    def _wait(self, descriptor: int, patience: float) -> None:
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise _locked(descriptor) from None
-                time.sleep(_POLL)
-            else:
-                return
-
-
-def _write_holder(descriptor: int, command: str) -> None:
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    text = msgspec.json.encode(Holder(os.getpid(), command, now))
-    with contextlib.suppress(OSError):  # on a full disk the lock still locks
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, text, 0)
-
-
-def _locked(descriptor: int) -> LockedError:
-    try:
-        holder = msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Holder)
-    except (OSError, msgspec.DecodeError):
-        return LockedError("another atomicstate process is at work: nothing was changed")
-    return LockedError(
-        f"`{holder.command or 'atomicstate'}` (process {holder.pid}) is at work since"
-        f" {holder.since}: nothing was changed"
-    )
+            events = log.append(drafts, now=now)
+        except NoSpaceError:
+            if not self.release_reserve():
+                raise
+            return log.append(drafts, now=now)
+        self.keep_reserve()
+        return events

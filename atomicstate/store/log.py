@@ -1,0 +1,516 @@
+"""The log: append, and read in order. One durable commit an append.
+
+A record's key is its event's number, 8 bytes big-endian; its value the event's bytes and 32 bytes
+of hash (events/codec.py). Key 0 holds the header (header.py). docs/on-disk-format.md tells it all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+import lmdb
+import msgspec
+
+from atomicstate.errors import (
+    AtomicstateError,
+    ConflictError,
+    CorruptError,
+    NotFoundError,
+    TooNewError,
+    ValidationError,
+)
+from atomicstate.events import codec
+from atomicstate.events.asjson import kind
+from atomicstate.events.bodies import ACTIONS, kind_of
+from atomicstate.events.codec import FORMAT, GENESIS, HASH_SIZE, chain
+from atomicstate.events.event import Event, UnknownEvent
+from atomicstate.store import header as headers
+from atomicstate.store.aside import built_aside
+from atomicstate.store.environment import MAP_SIZE, Environment
+from atomicstate.store.failures import RESTORE_HINT, from_lmdb_error, translated
+from atomicstate.store.header import Header
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Any, Self
+
+    from atomicstate.events.event import Draft
+
+Clock = Callable[[], tuple[int, int]]
+"""UTC in nanoseconds since 1970, and CLOCK_BOOTTIME in nanoseconds."""
+
+BATCH = 256
+"""Records read in one LMDB transaction: a slow consumer never holds one open."""
+
+CHECK_LIMIT = 10_000
+"""Events over which `check` follows the chain; what is longer is left to verify."""
+
+_LAST = (1 << 64) - 1
+_GROWTHS = 40
+
+_known = msgspec.msgpack.Decoder(Event).decode
+
+
+def system_clock() -> tuple[int, int]:
+    """The machine's own clocks."""
+    return time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+class Head(NamedTuple):
+    """The newest event's number and hash; of an empty log 0 and GENESIS."""
+
+    seq: int
+    hash: bytes
+
+
+def key_of(seq: int) -> bytes:
+    """The key of the record with this number."""
+    return seq.to_bytes(8, "big")
+
+
+class Log:
+    """An open log. Belongs to one thread; after a fork the child may go on to use it.
+
+    A process opens a log once (LMDB allows no more): a second opening raises LockedError.
+    All methods raise CorruptError where what is stored is not what was written, HostError,
+    NotPermittedError or NoSpaceError where the system does not let us.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._header_record = b""
+        # The newest record whose own hash was found right: appending builds on nothing else.
+        self._sound = Head(0, GENESIS)
+        try:
+            with self._reading() as transaction:
+                self._take_header(transaction.get(headers.KEY))
+            if environment.write:
+                self.header.refuse_if_newer()
+        except BaseException:
+            environment.close()
+            raise
+
+    # -- opening and closing -----------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls,
+        directory: Path,
+        *,
+        log_id: bytes | None = None,
+        now: Clock = system_clock,
+        map_size: int = MAP_SIZE,
+    ) -> Log:
+        """Make an empty log and open it for writing. Its parent must be there.
+
+        All or nothing: it is made aside and renamed. Raises ConflictError if there is one.
+        """
+        header = Header(headers.MAGIC, FORMAT, log_id or secrets.token_bytes(16), now()[0])
+        with built_aside(directory) as aside:
+            write_whole(aside, header, ())
+        return cls.open(directory, map_size=map_size)
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        write: bool = True,
+        scan: bool = False,
+        map_size: int = MAP_SIZE,
+    ) -> Log:
+        """Open the log. `scan`: it will be read from end to end, so let the kernel read ahead.
+
+        Raises NotFoundError if there is none, TooNewError if `write` and a newer version wrote
+        to it. A doubtful file is read by a child process first, which takes some tenths of a
+        second a million events.
+        """
+        environment = Environment(directory, write=write, readahead=scan, map_size=map_size)
+        return cls(environment)
+
+    def close(self) -> None:
+        """Let go of the files. A second call does nothing."""
+        self._environment.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def directory(self) -> Path:
+        """Where it lies."""
+        return self._environment.directory
+
+    @property
+    def log_id(self) -> bytes:
+        """16 bytes that tell this log from all others."""
+        return self.header.log_id
+
+    def _take_header(self, record: bytes | None) -> None:
+        if record != self._header_record or record is None:
+            self.header = headers.parse(record)
+            self._header_record = record or b""
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def append(
+        self,
+        drafts: Sequence[Draft],
+        *,
+        decided_at: int | None = None,
+        now: Clock = system_clock,
+    ) -> list[Event]:
+        """Record `drafts` in one durable commit; the events as they are read back.
+
+        All or none: what raises has left the log as it was. `decided_at` is the number of the
+        newest event that was known when this was decided: ConflictError if an action was
+        recorded since. Raises ValidationError for what can't be encoded, TooNewError where a
+        newer version wrote to the log meanwhile.
+        """
+        if not drafts:
+            return []
+        for _attempt in range(_GROWTHS):
+            events: list[Event] = []
+            head = self._sound
+            try:
+                with self._environment.begin(write=True) as transaction:
+                    head = self._head_for_writing(transaction, decided_at)
+                    head = self._put(transaction, drafts, head, now, events)
+            except lmdb.MapFullError:
+                self._environment.grow()
+                continue
+            except lmdb.Error as error:
+                if not self._committed_after_all(head):
+                    raise from_lmdb_error(error, "write the log", self.directory) from error
+            self._sound = head
+            self._environment.committed()
+            return events
+        raise ValidationError("these events are too large for one commit")
+
+    def _head_for_writing(self, transaction: Any, decided_at: int | None) -> Head:  # noqa: ANN401
+        """The head to build on. Raises where building on it is not allowed."""
+        self._take_header(transaction.get(headers.KEY))
+        self.header.refuse_if_newer()
+        with transaction.cursor() as cursor:
+            head, value = _head_at(cursor)
+            if head != self._sound:
+                previous = transaction.get(key_of(head.seq - 1)) if head.seq > 1 else GENESIS
+                self._check_link(head.seq, previous, value)
+            if decided_at is not None:
+                _refuse_conflict(cursor, decided_at, head.seq)
+        return head
+
+    def _check_link(self, seq: int, previous: bytes | None, value: bytes) -> None:
+        if seq and (
+            previous is None or chain(previous[-HASH_SIZE:], value[:-HASH_SIZE]) != value[-32:]
+        ):
+            raise broken(seq)
+
+    def _put(
+        self,
+        transaction: Any,  # noqa: ANN401 - lmdb.Transaction
+        drafts: Sequence[Draft],
+        head: Head,
+        now: Clock,
+        events: list[Event],
+    ) -> Head:
+        """Put the records of `drafts` after `head`; the new head."""
+        # Inside the write transaction: no other writer's event lies between clock and number.
+        wall, boottime = now()
+        new_kinds = {kind_of(draft.body) for draft in drafts}.difference(self.header.kinds)
+        if new_kinds:
+            record = self.header.with_kinds(new_kinds).record
+            transaction.put(headers.KEY, record)
+        seq, previous = head
+        for draft in drafts:
+            seq += 1
+            event, encoded = _event(draft, seq, wall, boottime, self.header.log_id)
+            previous = chain(previous, encoded)
+            if not transaction.put(key_of(seq), encoded + previous, append=True):
+                raise broken(seq)
+            events.append(event)
+        return Head(seq, previous)
+
+    def _committed_after_all(self, wanted: Head) -> bool:
+        """Whether a commit that LMDB called failed is there all the same, and is durable.
+
+        A failing write of the meta page can leave either; LMDB then wants to be opened anew.
+        """
+        self._environment.reopen()
+        try:
+            if wanted.seq == 0 or self.head() != wanted:
+                return False
+            self._environment.sync()
+        except AtomicstateError:
+            return False
+        return True
+
+    # -- reading -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Any]:
+        with (
+            translated("read the log", self.directory),
+            self._environment.begin() as transaction,
+        ):
+            yield transaction
+
+    def head(self) -> Head:
+        """The newest event's number and hash."""
+        with self._reading() as transaction, transaction.cursor() as cursor:
+            return _head_at(cursor)[0]
+
+    def get(self, seq: int) -> tuple[Event | UnknownEvent, bytes]:
+        """The event with this number, and its hash. Raises NotFoundError if there is none."""
+        record = self.record(seq)
+        return self.decoded(seq, record), record[-HASH_SIZE:]
+
+    def record(self, seq: int) -> bytes:
+        """The stored record with this number. Raises NotFoundError if there is none."""
+        record = None
+        if 0 < seq <= _LAST:
+            with self._reading() as transaction:
+                record = transaction.get(key_of(seq))
+        if record is None:
+            raise NotFoundError(f"there is no event {seq}; the newest is {self.head().seq}")
+        return bytes(record)
+
+    def hash_at(self, seq: int) -> bytes:
+        """The hash of the record with this number; of 0, GENESIS. Raises NotFoundError."""
+        return self.record(seq)[-HASH_SIZE:] if seq else GENESIS
+
+    def events(
+        self,
+        start: int = 1,
+        stop: int | None = None,
+        *,
+        reverse: bool = False,
+        check: bool = False,
+    ) -> Iterator[tuple[Event | UnknownEvent, bytes]]:
+        """Events and their hashes, from `start` up to and without `stop` (None: the head's end).
+
+        In constant memory; no writer waits, and what is appended meanwhile is not seen.
+        `reverse` gives the newest first. `check` checks the chain over what is read, for the
+        first 10,000 of them; numbering and decoding are checked always.
+        """
+        if check and reverse:
+            raise ValueError("the chain is checked forward")
+        previous = self.hash_at(start - 1) if check and start <= self.head().seq else GENESIS
+        checked_until = start + CHECK_LIMIT if check else 0
+        for first, rows in self._batches(start, stop, reverse=reverse):
+            step = -1 if reverse else 1
+            for seq, (_key, record) in enumerate_by(first, step, rows):
+                event = self.decoded(seq, record)
+                stored = record[-HASH_SIZE:]
+                if seq < checked_until:
+                    if chain(previous, record[:-HASH_SIZE]) != stored:
+                        raise broken(seq)
+                    previous = stored
+                yield event, stored
+
+    def records(self, start: int = 1, stop: int | None = None) -> Iterator[bytes]:
+        """The stored records, for fast folds; the numbering is checked. Range as in `events`."""
+        for _first, rows in self._batches(start, stop, reverse=False):
+            for _key, record in rows:
+                yield record
+
+    def rows(self, start: int = 1, stop: int | None = None) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Batches of keys and records as stored, unchecked, any stray key among them."""
+        begin, end = key_of(start), self._end(stop)
+        while True:
+            with self._reading() as transaction, transaction.cursor() as cursor:
+                if not cursor.set_range(begin):
+                    return
+                rows = list(islice(cursor.iternext(), BATCH))
+            inside = [row for row in rows if row[0] < key_of(end)]
+            if inside:
+                yield inside
+            if len(inside) < BATCH:
+                return
+            begin = inside[-1][0] + b"\0"
+
+    def _end(self, stop: int | None) -> int:
+        head = self.head().seq + 1
+        return head if stop is None else min(stop, head)
+
+    def _batches(
+        self, start: int, stop: int | None, *, reverse: bool
+    ) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
+        """Batches with the number of their first record, the numbering checked."""
+        low, high = max(start, 1), self._end(stop)
+        while low < high:
+            count = min(BATCH, high - low)
+            first, last = (high - 1, high - count) if reverse else (low, low + count - 1)
+            with self._reading() as transaction, transaction.cursor() as cursor:
+                found = cursor.set_key(key_of(first))
+                move = cursor.iterprev if reverse else cursor.iternext
+                rows = list(islice(move(), count)) if found else []
+            # Keys are unique and sorted: the right ends and the right count leave no gap.
+            if len(rows) != count or rows[-1][0] != key_of(last):
+                raise _gap(first, -1 if reverse else 1, rows)
+            yield first, rows
+            if reverse:
+                high = last
+            else:
+                low = last + 1
+
+    def decoded(self, seq: int, record: bytes) -> Event | UnknownEvent:
+        """The event in the record with the number `seq`. Raises CorruptError, TooNewError."""
+        try:
+            event = codec.decode(record)
+        except CorruptError as error:
+            if self.header.format > FORMAT:
+                raise TooNewError(
+                    f"event {seq} has the log's format {self.header.format}, "
+                    f"this program knows {FORMAT}"
+                ) from error
+            raise CorruptError(
+                f"event {seq} can't be read: {error.message}", seq=seq, hint=RESTORE_HINT
+            ) from error
+        if event.seq != seq:
+            raise CorruptError(
+                f"the record of event {seq} says that it is event {event.seq}",
+                seq=seq,
+                hint=RESTORE_HINT,
+            )
+        return event
+
+    # -- for verify, backup and import -------------------------------------------------------
+
+    def check_pages(self) -> None:
+        """Have a child process read every page: damage that would end this process is found."""
+        self._environment.check_pages()
+
+    def copy(self, target: Path, *, compact: bool) -> None:
+        """A consistent copy into the empty directory `target`, while others write."""
+        self._environment.copy(target, compact=compact)
+
+
+def enumerate_by(
+    first: int, step: int, rows: list[tuple[bytes, bytes]]
+) -> Iterator[tuple[int, tuple[bytes, bytes]]]:
+    """`enumerate` with a step."""
+    return zip(range(first, first + step * len(rows), step), rows, strict=True)
+
+
+def broken(seq: int) -> CorruptError:
+    """The error for a record whose hash does not follow from the one before."""
+    return CorruptError(
+        f"the chain breaks at event {seq}: it, or the one before, is not what was written",
+        seq=seq,
+        hint=RESTORE_HINT,
+    )
+
+
+def missing(seq: int) -> CorruptError:
+    """The error for a number that no record has."""
+    return CorruptError(f"event {seq} is missing", seq=seq, hint=RESTORE_HINT)
+
+
+def _gap(first: int, step: int, rows: list[tuple[bytes, bytes]]) -> CorruptError:
+    for seq, (key, _record) in enumerate_by(first, step, rows):
+        if key != key_of(seq):
+            return missing(seq)
+    return missing(first + step * len(rows))
+
+
+def _head_at(cursor: Any) -> tuple[Head, bytes]:  # noqa: ANN401 - lmdb.Cursor
+    """The head, and the record there."""
+    if not cursor.last():
+        raise CorruptError("the log has lost its header", seq=0, hint=RESTORE_HINT)
+    key, value = cursor.item()
+    if key == headers.KEY:
+        return Head(0, GENESIS), b""
+    if len(key) != len(headers.KEY) or len(value) <= HASH_SIZE:
+        raise CorruptError("the newest record is none of ours", hint=RESTORE_HINT)
+    return Head(int.from_bytes(key, "big"), value[-HASH_SIZE:]), value
+
+
+def _refuse_conflict(cursor: Any, decided_at: int, head: int) -> None:  # noqa: ANN401
+    """Raises ConflictError if one of the events after `decided_at` is an action."""
+    if decided_at > head:
+        raise ConflictError(
+            f"this was decided at event {decided_at}, but the newest is {head}: "
+            "the log is not the one that was read"
+        )
+    if decided_at == head or not cursor.set_key(key_of(decided_at + 1)):
+        return
+    for _key, record in cursor.iternext():
+        event = codec.decode(record)
+        if kind(event) in ACTIONS:
+            raise ConflictError(
+                f"somebody else recorded event {event.seq} ({kind(event)}) meanwhile; "
+                "nothing was recorded",
+                hint="look at the log and try again",
+            )
+
+
+def _event(draft: Draft, seq: int, wall: int, boottime: int, log_id: bytes) -> tuple[Event, bytes]:
+    """The event of a draft as it will be read, and its bytes. Raises ValidationError."""
+    event = Event(
+        seq,
+        draft.body,
+        draft.transaction,
+        wall,
+        boottime,
+        draft.actor,
+        draft.boot,
+        draft.cause,
+        draft.request,
+        log_id,
+    )
+    try:
+        encoded = codec.encode(event)
+        # What can't be read again must not get in: the chain would keep it for ever.
+        return _known(encoded), encoded
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ValidationError(
+            f"the event {kind_of(draft.body)} can't be recorded: {error}"
+        ) from error
+
+
+def write_whole(directory: Path, header: Header, records: Iterable[bytes]) -> None:
+    """Fill the directory with a new log of this header and these records, durable at the end.
+
+    For a log that nobody reads yet: one flush at the end, not one a commit. The records are
+    taken as they are; `verify` is to follow.
+    """
+    environment = Environment(directory, write=True, create=True)
+    try:
+        with environment.begin(write=True) as transaction:
+            transaction.put(headers.KEY, header.record)
+        seq, rest = 1, iter(records)
+        while batch := list(islice(rest, 1000)):
+            _put_whole(environment, seq, batch)
+            seq += len(batch)
+    except lmdb.Error as error:
+        raise from_lmdb_error(error, "write the log", directory) from error
+    finally:
+        environment.close()
+
+
+def _put_whole(environment: Environment, seq: int, batch: list[bytes]) -> None:
+    for _attempt in range(_GROWTHS):
+        try:
+            with environment.begin(write=True) as transaction:
+                for number, record in enumerate(batch, seq):
+                    transaction.put(key_of(number), record, append=True)
+            environment.committed()
+        except lmdb.MapFullError:
+            environment.grow()
+        else:
+            return

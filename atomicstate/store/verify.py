@@ -1,0 +1,171 @@
+"""Walk the whole log: chain, numbers, header, blobs, snapshots. Says what it checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from atomicstate.errors import CorruptError, NotFoundError, ValidationError
+from atomicstate.events.asjson import kind
+from atomicstate.events.codec import GENESIS, HASH_SIZE, chain
+from atomicstate.events.event import UnknownEvent
+from atomicstate.store.failures import RESTORE_HINT
+from atomicstate.store.log import Head, broken, key_of, missing
+
+if TYPE_CHECKING:
+    from atomicstate.events.event import Event
+    from atomicstate.store.blobs import Blobs
+    from atomicstate.store.log import Log
+    from atomicstate.store.snapshots import Snapshots
+
+BLOB_FIELDS = ("plan_blob", "recipe", "containerfile", "output")
+"""Fields of bodies that name a blob (or are empty), whatever the kind."""
+
+
+class Report(NamedTuple):
+    """What was checked. `first` and `last` are numbers of events (0: none), `head` the newest."""
+
+    checked: int
+    first: int
+    last: int
+    head: Head
+    blobs_checked: int = 0
+    blobs_redacted: int = 0
+    snapshots_checked: int = 0
+    unknown: int = 0
+    anchor: int | None = None
+
+
+def verify(
+    log: Log,
+    blobs: Blobs | None = None,
+    snapshots: Snapshots | None = None,
+    start: int = 1,
+    anchor: bytes | None = None,
+) -> Report:
+    """Check the events from `start` on, each blob and each snapshot.
+
+    `anchor` is the hash of an earlier head, noted elsewhere: it must be in the chain; without
+    one, records cut off at the end can't be seen. Raises CorruptError, with the number of the
+    first bad event, for what was changed, removed, inserted or moved; NotFoundError if `start`
+    is beyond the end.
+    """
+    log.check_pages()
+    walk = _Walk(log, blobs, start, anchor)
+    walk.run()
+    checked_blobs, redacted = _check_blobs(blobs, walk.whole) if blobs else (0, 0)
+    return Report(
+        checked=walk.checked,
+        first=start if walk.checked else 0,
+        last=walk.head.seq if walk.checked else 0,
+        head=walk.head,
+        blobs_checked=checked_blobs,
+        blobs_redacted=redacted,
+        snapshots_checked=snapshots.check(log) if snapshots else 0,
+        unknown=walk.unknown,
+        anchor=walk.anchor_at,
+    )
+
+
+class _Walk:
+    """One pass over the records."""
+
+    def __init__(self, log: Log, blobs: Blobs | None, start: int, anchor: bytes | None) -> None:
+        self._log = log
+        self._blobs = blobs
+        self._start = start
+        self._anchor = anchor
+        self._kinds = frozenset(log.header.kinds)
+        self.anchor_at: int | None = 0 if anchor == GENESIS else None
+        self.head = log.head()
+        self.checked = 0
+        self.unknown = 0
+        self.whole: set[str] = set()
+
+    def run(self) -> None:
+        """Check each record. Raises CorruptError at the first bad one."""
+        log, seq = self._log, self._start
+        if seq > max(self.head.seq, 1):
+            raise NotFoundError(f"there is no event {seq}; the newest is {self.head.seq}")
+        previous = log.hash_at(seq - 1)
+        for rows in log.rows(seq, self.head.seq + 1):
+            for key, record in rows:
+                if key != key_of(seq):
+                    raise self._wrong_key(seq, key)
+                encoded, stored = record[:-HASH_SIZE], record[-HASH_SIZE:]
+                if chain(previous, encoded) != stored:
+                    raise broken(seq)
+                self._check(seq, record)
+                if stored == self._anchor:
+                    self.anchor_at = seq
+                previous = stored
+                seq += 1
+        if seq <= self.head.seq:
+            raise missing(seq)
+        self.checked = seq - self._start
+        if self._anchor is not None and self.anchor_at is None:
+            self._find_anchor()
+
+    def _wrong_key(self, seq: int, key: bytes) -> CorruptError:
+        if len(key) == len(key_of(seq)) and key > key_of(seq):
+            return missing(seq)
+        return CorruptError(f"a foreign record lies before event {seq}", seq=seq, hint=RESTORE_HINT)
+
+    def _check(self, seq: int, record: bytes) -> None:
+        """The event in the record: can be read, is of this log, and its blobs are there."""
+        event = self._log.decoded(seq, record)
+        name = kind(event)
+        if event.log_id != self._log.log_id:
+            raise CorruptError(f"event {seq} is of another log", seq=seq, hint=RESTORE_HINT)
+        if isinstance(event, UnknownEvent):
+            self.unknown += 1
+        if name not in self._kinds:
+            raise CorruptError(
+                f"the header does not name the kind of event {seq} ({name})",
+                seq=seq,
+                hint=RESTORE_HINT,
+            )
+        if self._blobs is not None:
+            self._check_references(self._blobs, event)
+
+    def _check_references(self, blobs: Blobs, event: Event | UnknownEvent) -> None:
+        for digest in references(event):
+            if digest in self.whole or blobs.is_redacted(digest):
+                continue
+            try:
+                blobs.get(digest)
+            except (NotFoundError, ValidationError, CorruptError) as error:
+                raise CorruptError(
+                    f"event {event.seq}: {error.message}", seq=event.seq, hint=RESTORE_HINT
+                ) from error
+            self.whole.add(digest)
+
+    def _find_anchor(self) -> None:
+        """Look for the anchor before `start`, too."""
+        for seq, record in enumerate(self._log.records(1, self._start), 1):
+            if record[-HASH_SIZE:] == self._anchor:
+                self.anchor_at = seq
+                return
+        raise CorruptError(
+            "the anchor is not in the chain: records were cut off at the end, or the log is not "
+            "the one that it was noted from",
+            seq=self.head.seq,
+            hint=RESTORE_HINT,
+        )
+
+
+def references(event: Event | UnknownEvent) -> list[str]:
+    """The digests of the blobs that an event names."""
+    if isinstance(event, UnknownEvent):
+        return []
+    named = (getattr(event.body, field, "") for field in BLOB_FIELDS)
+    return [digest for digest in named if digest]
+
+
+def _check_blobs(blobs: Blobs, whole: set[str]) -> tuple[int, int]:
+    """Read every blob that was not read yet. How many there are, and how many redacted."""
+    count = 0
+    for digest in blobs.digests():
+        if digest not in whole:
+            blobs.get(digest)
+        count += 1
+    return count, sum(1 for _digest in blobs.redacted())
