@@ -151,7 +151,8 @@ class Catalog:
         return tuple(change.name for change in plan.changes if is_boot_package(change.name))
 
     def _database(self) -> dpkg.Database:
-        words = [*self._enter, "env", "-i", _PATH, "LC_ALL=C.UTF-8", "chroot", self._root]
+        clean = ("env", "-i", _PATH, "LC_ALL=C.UTF-8")
+        words = [*self._enter, *clean, "chroot", str(self._root)]
         try:
             return dpkg.parse(run([*words, *dpkg.QUERY], timeout=_QUERY_LIMIT).text)
         except ToolError as error:

@@ -166,7 +166,7 @@ def _mark(cache: Cache, depcache: DepCache, goals: Sequence[Goal]) -> None:
         depcache.set_candidate_ver(package, find_version(records, package, goal))
         depcache.mark_install(package, False, not goal.automatic)
         if goal.again:
-            depcache.set_reinstall(package)
+            depcache.set_reinstall(package, True)
     group.release()
     marked = {
         package.id: package.name

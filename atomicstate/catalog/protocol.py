@@ -65,8 +65,8 @@ _ERRORS: dict[str, type[AtomicstateError]] = {
     for kind in (AptError, LockedError, NoSpaceError, NotFoundError, NotPermittedError)
 }
 _encode = msgspec.json.Encoder().encode
-_decode_request = msgspec.json.Decoder(Request).decode
-_decode_answer = msgspec.json.Decoder(Answer).decode
+_decode_request = msgspec.json.Decoder(Request)
+_decode_answer: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 
 
 class ScriptError(AptError):
@@ -80,12 +80,12 @@ def encode(message: Request | Answer) -> bytes:
 
 def decode_request(line: bytes) -> Request:
     """The request in `line`. Raises msgspec.ValidationError."""
-    return _decode_request(line)
+    return _decode_request.decode(line)
 
 
 def decode_answer(line: bytes) -> Answer:
     """The answer in `line`. Raises msgspec.ValidationError, msgspec.DecodeError."""
-    return _decode_answer(line)
+    return _decode_answer.decode(line)
 
 
 def failed(error: AtomicstateError) -> Failed:

@@ -79,7 +79,8 @@ def _by_force(plan: Plan, report: Report) -> None:
     if left:
         _drop_scripts(left)
         _take_away(left)
-    if archives:
+    if archives and tree.run_dpkg([*_PUT_BACK, "--unpack", *archives]).status != 0:
+        _drop_scripts(back)
         tree.run_dpkg([*_PUT_BACK, "--unpack", *archives])
 
 

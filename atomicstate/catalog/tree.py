@@ -45,11 +45,7 @@ _FLOCK = "hhqqi"
 
 
 def enter(root: Path) -> None:
-    """Go into `root` for good, and set up libapt as it is there.
-
-    Everything that is imported must be imported by now.
-    """
-    signal.signal(signal.SIGTERM, _end)
+    """Go into `root` for good. Everything that is imported must be imported by now."""
     os.chroot(root)
     os.chdir("/")
     os.umask(0o022)
@@ -59,6 +55,10 @@ def enter(root: Path) -> None:
         with contextlib.suppress(OSError):
             _mount("proc", Path("/proc"), "proc")
     _clean_environment()
+
+
+def set_up_libapt() -> None:
+    """Read apt's configuration of this tree."""
     apt = apt_pkg()
     apt.init_config()
     apt.init_system()
@@ -70,10 +70,28 @@ def enter(root: Path) -> None:
         apt.config.set(key, value)
 
 
-def _end(_signal: int, _frame: object) -> None:
-    """Asked to end: take the policy program away; the kernel ends all the rest with process 1."""
-    _drop_policy()
-    os._exit(128 + signal.SIGTERM)
+def watch_over(child: int) -> int:
+    """Wait for `child`, as process 1; its exit status.
+
+    Who does the work can't be process 1 itself: libapt changes its user for a moment while it
+    fetches, and the kernel then forgets that the process is to die with its parent.
+    """
+
+    def end(_signal: int, _frame: object) -> None:
+        # Asked to end. The kernel ends all the rest with process 1.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        _drop_policy()
+        os._exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
+    while True:
+        # What a script left behind becomes a child of process 1 too.
+        ended, status = os.wait()
+        if ended == child:
+            if status != 0:
+                _drop_policy()
+            return os.waitstatus_to_exitcode(status)
 
 
 def _clean_environment() -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 # Nothing can be imported once the root has changed: all of it comes in here.
 from atomicstate.catalog import fetch, perform, protocol, resolve, revert, tree
+from atomicstate.catalog.errors import sentences
+from atomicstate.catalog.libapt import apt_pkg
 from atomicstate.errors import AptError, AtomicstateError, from_os_error
 
 
@@ -27,6 +29,9 @@ class _Answers:
     def send(self, answer: protocol.Answer) -> None:
         self._file.write(protocol.encode(answer))
         self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def answer(request: protocol.Request, report: fetch.Report) -> protocol.Answer:
@@ -45,18 +50,13 @@ def answer(request: protocol.Request, report: fetch.Report) -> protocol.Answer:
     return protocol.Done()
 
 
-def _attempt(request: protocol.Request, root: Path, answers: _Answers) -> protocol.Answer:
-    apt_error = AptError
-    try:
-        apt_error = tree.apt_pkg().Error
-        tree.enter(root)
-        return answer(request, answers.send)
-    except AtomicstateError as error:
+def _failure(error: Exception) -> protocol.Failed:
+    """What the client is told of `error`."""
+    if isinstance(error, AtomicstateError):
         return protocol.failed(error)
-    except apt_error as error:
-        return protocol.failed(AptError(f"libapt failed: {error}"))
-    except OSError as error:
-        return protocol.failed(from_os_error(error, "use", error.filename or root))
+    if isinstance(error, OSError):
+        return protocol.failed(from_os_error(error, "use", error.filename or "the tree"))
+    return protocol.failed(AptError(f"libapt failed: {sentences(str(error))}"))
 
 
 def main(descriptor: int, root: Path) -> None:
@@ -66,7 +66,21 @@ def main(descriptor: int, root: Path) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.close(null)
-    answers.send(_attempt(request, root, answers))
+    try:
+        apt = apt_pkg()
+        tree.enter(root)
+        child = os.fork()
+    except (AtomicstateError, OSError) as error:
+        answers.send(_failure(error))
+        return
+    if child:
+        answers.close()
+        sys.exit(1 if tree.watch_over(child) else 0)
+    try:
+        tree.set_up_libapt()
+        answers.send(answer(request, answers.send))
+    except (AtomicstateError, OSError, apt.Error) as error:
+        answers.send(_failure(error))
 
 
 if __name__ == "__main__":

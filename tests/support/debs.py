@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 
 
-def build_deb(
+def build_deb(  # noqa: PLR0917 - a package has many parts
     directory: Path,
     name: str,
     version: str = "1.0",
@@ -108,9 +109,11 @@ def write_repository(directory: Path, debs: Sequence[Path], *, seen_at: str = ""
             f"SHA256: {hashlib.sha256(content).hexdigest()}\n"
         )
     index = directory / "Packages"
+    # apt knows lists by their size and time in seconds: a change within one must show as well.
+    earlier = index.stat().st_mtime if index.exists() else 0.0
     index.write_text("\n".join(entries))
-    # apt takes lists with an older time for the ones it has.
-    os.utime(index)
+    stamp = max(time.time(), earlier + 2)
+    os.utime(index, (stamp, stamp))
     for path in (directory, *directory.iterdir()):
         path.chmod(0o755 if path.is_dir() else 0o644)
     return f"deb [trusted=yes] file:{seen_at or directory} ./"

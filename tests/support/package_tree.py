@@ -92,7 +92,7 @@ class PackageTree:
     def offer(self, *debs: Path) -> None:
         """Make the repository hold exactly `debs`, and fetch the lists."""
         repository = self.root / "repository"
-        for old in repository.iterdir():
+        for old in repository.glob("*.deb"):
             old.unlink()
         line = write_repository(repository, debs, seen_at="/repository")
         (self.root / "etc/apt/sources.list").write_text(line + "\n")
