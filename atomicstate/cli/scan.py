@@ -6,6 +6,7 @@ bytes in a record, so a search for bytes sorts most of them out before any is de
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Raw, Struct
@@ -35,15 +36,27 @@ class Found(NamedTuple):
 
 
 class Query(NamedTuple):
-    """What is asked for: of each part of `needles` one is in the record, and all `tests` hold."""
+    """What is asked for: all of it must hold.
 
-    needles: tuple[tuple[bytes, ...], ...] = ()
-    tests: tuple[Callable[[Event | UnknownEvent], bool], ...] = ()
+    `records` look at a record's bytes, cheaply: they may let too much through, never too little.
+    `events` look at the event, and decide.
+    """
+
+    records: tuple[Callable[[bytes], bool], ...] = ()
+    events: tuple[Callable[[Event | UnknownEvent], bool], ...] = ()
 
     @property
     def is_all(self) -> bool:
         """Whether every event is asked for."""
-        return not self.needles and not self.tests
+        return not self.records and not self.events
+
+
+def holds(*needles: bytes) -> Callable[[bytes], bool]:
+    """Whether a record holds one of `needles`."""
+    if len(needles) == 1:
+        [needle] = needles
+        return lambda record: needle in record
+    return lambda record: any(needle in record for needle in needles)
 
 
 class _Glance(Struct, array_like=True, gc=False):
@@ -85,22 +98,29 @@ def search(
 
 
 def _window(log: Log, query: Query, start: int, stop: int, checks: int) -> Iterator[Found]:
-    needles, tests = query
-    size = codec.HASH_SIZE
-    before = log.record(start - 1) if start > 1 else None
-    previous = codec.GENESIS if before is None else before[-size:]
-    for seq, record in enumerate(log.records(start, stop), start):
-        if checks:
-            checks -= 1
-            if codec.chain(previous, record[:-size]) != record[-size:]:
-                raise broken(seq)
-        previous = record[-size:]
-        if all(any(part in record for part in parts) for parts in needles):
+    before = log.record(start - 1) if start > 1 else b""
+    records = _checked(log.records(start, stop), start, before, checks)
+    for seq, record in enumerate(records, start):
+        for may_be in query.records:
+            if not may_be(record):
+                break
+        else:
             event = _decode(log, seq, record)
-            if all(test(event) for test in tests):
-                went_back = before is not None and event.time < glance_time(before)
-                yield Found(event, previous, went_back)
+            if all(test(event) for test in query.events):
+                went_back = bool(before) and event.time < glance_time(before)
+                yield Found(event, record[-codec.HASH_SIZE :], went_back)
         before = record
+
+
+def _checked(records: Iterator[bytes], start: int, before: bytes, checks: int) -> Iterator[bytes]:
+    """The same `records`, of which the first `checks` follow from the one before them."""
+    previous = before[-codec.HASH_SIZE :] or codec.GENESIS
+    for seq, record in enumerate(islice(records, checks), start):
+        if codec.chain(previous, record[: -codec.HASH_SIZE]) != record[-codec.HASH_SIZE :]:
+            raise broken(seq)
+        previous = record[-codec.HASH_SIZE :]
+        yield record
+    yield from records
 
 
 def _decode(log: Log, seq: int, record: bytes) -> Event | UnknownEvent:

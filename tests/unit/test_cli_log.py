@@ -58,6 +58,8 @@ def test_json_shows_every_event_oldest_first(seqs):
         (["--grep", "no such package"], [15]),
         (["--grep", "^CONT"], [15, 18]),
         (["--grep", "package.added"], [2, 5]),
+        (["--grep", r"\Aeve\Z", "-n", "1"], [10]),
+        (["--grep", "(?i)NO SUCH"], [15]),
         (["-n", "2"], [17, 18]),
         (["-n", "99"], list(range(1, 19))),
         (["-n", "2", "--kind", "step.done"], [4, 8]),
@@ -128,7 +130,7 @@ def test_verbose_text_shows_every_package_of_a_plan(state, capsys):
         ["--kind", "package.add"],
         ["--txn", "zz"],
         ["--grep", "("],
-        ["--follow", "-f", "json"],
+        ["--follow", "-n", "0"],
         ["--follow", "--reverse"],
     ],
     ids=" ".join,
@@ -136,6 +138,11 @@ def test_verbose_text_shows_every_package_of_a_plan(state, capsys):
 def test_what_cant_be_meant_is_a_validation_error(options, state, capsys):
     assert main(["--state-dir", str(state), "log", *options]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_follow_has_no_end_so_it_cant_be_one_json_document(state, capsys):
+    assert main(["--state-dir", str(state), "log", "--follow", "-f", "json"]) == 2
+    assert "jsonl" in json.loads(capsys.readouterr().out)["error"]["message"]
 
 
 def test_a_broken_event_ends_the_list_and_is_named_in_the_same_envelope(state, capsys):
