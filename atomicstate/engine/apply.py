@@ -44,7 +44,7 @@ def carry_out(session: Session, proposal: ApplyProposal, reporter: Reporter) -> 
     Raises LockedError where another apply runs, ConflictError where what boots next changed since
     the proposal, and what the failing step raised: then everything was taken back.
     """
-    with session.state.pipeline(session.actor.verb):
+    with session.pipeline():
         system = session.observe()
         refuse_unfinished(session, system)
         require_own(system)
@@ -127,5 +127,5 @@ def _begun(session: Session, system: System, proposal: ApplyProposal) -> Transac
         containerfile=session.blobs.put(proposal.containerfile),
         staged_before=staged,
         boots_next=staged or (status.booted.checksum if status.booted else ""),
-        user_recipe=file_digest(session.state.recipe / RECIPE),
+        user_recipe=file_digest(session.state.recipe_directory / RECIPE),
     )

@@ -39,7 +39,7 @@ class ApplyTransaction:
         self._reporter = reporter
         self._transaction = transaction
         self._begun = begun
-        self._directory = session.state.transactions / transaction
+        self._directory = session.state.transaction_directory(transaction)
         self._output = ""
         self._labels = {
             LABEL_LOG: session.log.log_id.hex(),
@@ -205,7 +205,7 @@ class ApplyTransaction:
     # -- promote -----------------------------------------------------------------------------
 
     def _promote(self) -> Effect:
-        directory = self._session.state.recipe
+        directory = self._session.state.recipe_directory
         path = directory / RECIPE
 
         def do() -> None:

@@ -38,6 +38,6 @@ def carry_out(session: Session, base: BaseSet, reporter: Reporter) -> ApplyResul
 
     Where the apply fails the change of base stays recorded, pending.
     """
-    with session.state.recording():
+    with session.recording():
         session.append([base])
     return apply.carry_out(session, apply.propose(session), reporter)

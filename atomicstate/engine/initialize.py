@@ -25,23 +25,21 @@ def initialize(session: Session) -> InitResult:
     names the base is written. Raises HostError where nothing is booted that could be adopted.
     """
     session.state.make()
-    with session.state.pipeline("init"):
+    with session.pipeline():
         if _initialized(session):
             return _result(session, already=True)
         status = session.host_status()
         if status.booted is None:
             raise HostError("no deployment is booted here: there is nothing to adopt")
         body = _first_event(session, status, status.booted)
-        if not session.state.has_log():
-            from atomicstate.store.log import Log
-
-            session.log = Log.create(session.state.log)
+        if not session.state.has_log:
+            session.log = session.state.create_log()
         session.append([body])
         return _result(session, already=False)
 
 
 def _initialized(session: Session) -> bool:
-    if not session.state.has_log():
+    if not session.state.has_log:
         return False
     return session.log.head().seq > 0
 
@@ -50,7 +48,7 @@ def _first_event(session: Session, status: HostStatus, booted: Deployment) -> Sy
     from atomicstate.recipe import reader, writer
     from atomicstate.recipe.schema import Recipe
 
-    path = session.state.recipe / RECIPE
+    path = session.state.recipe_directory / RECIPE
     try:
         content = path.read_bytes()
         recipe = reader.read(content[: _LIMIT + 1])

@@ -29,7 +29,7 @@ def enable(session: Session, reporter: Reporter) -> OverlayResult:
     from atomicstate.engine.live import LiveTransaction
     from atomicstate.engine.unfinished import resume_live
 
-    with session.state.recording():
+    with session.recording():
         session.observe()
         resume_live(session, reporter)
         before = session.host.overlay.state()

@@ -73,7 +73,7 @@ def carry_out(session: Session, proposal: PackageProposal, reporter: Reporter) -
     Raises ConflictError where the log changed so that the plan is another now, and what libapt
     raised: then it was taken back and nothing is recorded.
     """
-    with session.state.recording():
+    with session.recording():
         system = session.observe()
         _warn_unfinished(session, system, reporter)
         if proposal.live and resume_live(session, reporter):
@@ -91,7 +91,7 @@ def carry_out(session: Session, proposal: PackageProposal, reporter: Reporter) -
 
 def update(session: Session, reporter: Reporter) -> None:
     """Fetch the package lists of the host's tree. Raises AptError; the old lists stay then."""
-    with session.state.recording():
+    with session.recording():
         session.host.catalog.update(_progress(reporter))
 
 

@@ -4,27 +4,34 @@ needed: reading commands stay cheap.
 
 from __future__ import annotations
 
-import contextlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from atomicstate.errors import AtomicstateError, NoSpaceError, TooNewError
+from atomicstate.errors import TooNewError
 from atomicstate.events.event import Draft, UnknownEvent
 from atomicstate.projectors import system as view
 from atomicstate.projectors.fold import fold
-from atomicstate.store.log import CHECK_LIMIT, Log
+from atomicstate.store.log import CHECK_LIMIT
+from atomicstate.store.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from atomicstate.events.bodies import AnyBody, HostBooted, HostObserved
     from atomicstate.events.event import Actor, Event
     from atomicstate.host.ports import Host, HostStatus
     from atomicstate.store.blobs import Blobs
-    from atomicstate.store.state import State
+    from atomicstate.store.log import Log
 
 SNAPSHOT = "system"
+PATIENCE = 600.0
+"""Seconds that a recording command waits for another: a live install may take its time."""
+
+LOOK = 0.3
+"""Seconds after which a lock that is held is really held."""
+
 SNAPSHOT_AFTER = 200
 """So many events after the newest snapshot, a command leaves a new one behind."""
 
@@ -59,21 +66,26 @@ class Session:
     @cached_property
     def state(self) -> State:
         """The state directory."""
-        from atomicstate.store.state import State
-
         return State(self.state_dir)
+
+    def pipeline(self) -> AbstractContextManager[int]:
+        """The lock of the pipeline. Raises LockedError, which names who holds it."""
+        # A look at the lock by another process holds it for an instant.
+        return self.state.pipeline(self.actor.verb, wait=LOOK)
+
+    def recording(self) -> AbstractContextManager[int]:
+        """The lock of recording commands: they wait for each other."""
+        return self.state.recording(self.actor.verb, wait=PATIENCE)
 
     @cached_property
     def log(self) -> Log:
         """The log. Raises NotFoundError where `init` was never run."""
-        return Log.open(self.state.log)
+        return self.state.open_log()
 
-    @cached_property
+    @property
     def blobs(self) -> Blobs:
         """The blobs beside the log."""
-        from atomicstate.store.blobs import Blobs
-
-        return Blobs(self.state.blobs)
+        return self.state.blobs
 
     @cached_property
     def host(self) -> Host:
@@ -108,30 +120,25 @@ class Session:
         )
 
     def _from_snapshot(self) -> view.System:
-        from atomicstate.store import snapshots
-
-        found = snapshots.load(self.state.snapshots, SNAPSHOT, view.VERSION, self.log)
+        found = self.state.snapshots.load(SNAPSHOT, str(view.VERSION), self.log)
         if found is None:
             return view.System()
         self._snapshot_at = found.position
         return view.System.from_bytes(found.payload)
 
     def _leave_snapshot(self) -> None:
-        """A convenience for the next command: what fails here fails in silence."""
+        """A convenience for the next command: it need not succeed."""
         system = self._system
         if system is None or system.position - self._snapshot_at < SNAPSHOT_AFTER:
             return
-        from atomicstate.store import snapshots
-
-        with contextlib.suppress(AtomicstateError, OSError):
-            snapshots.save(
-                self.state.snapshots,
-                SNAPSHOT,
-                view.VERSION,
-                self.log,
-                position=system.position,
-                payload=system.to_bytes(),
-            )
+        position = system.position
+        self.state.snapshots.save(
+            SNAPSHOT,
+            str(view.VERSION),
+            position,
+            self.log.hash_at(position),
+            system.to_bytes(),
+        )
 
     def event(self, seq: int) -> Event:
         """The event `seq`. Raises TooNewError where a newer version wrote it."""
@@ -187,11 +194,9 @@ class Session:
             Draft(body=body, actor=self.actor, boot=boot, transaction=transaction)
             for body in bodies
         ]
-        try:
-            events = self.log.append(drafts, decided_at=decided_at)
-        except NoSpaceError:
-            if not outcome or not self.state.release_reserve():
-                raise
+        if outcome:
+            events = self.state.append_outcome(self.log, drafts)
+        else:
             events = self.log.append(drafts, decided_at=decided_at)
         found = len(self._news)
         self._news = ()

@@ -37,7 +37,7 @@ def found_in(session: Session, system: System) -> list[UnfinishedResult]:
             since=rfc3339(item.time),
             user=item.actor.user,
             verb=item.actor.verb,
-            running=session.state.held(item.mode),
+            running=_running(session, item.mode),
         )
         for transaction, item in system.open.items()
     ]
@@ -46,6 +46,12 @@ def found_in(session: Session, system: System) -> list[UnfinishedResult]:
 def statuses_of(item: OpenTransaction) -> Mapping[str, str]:
     """The status of each step, as the machine reads it."""
     return {step: str(status) for step, status in item.steps.items()}
+
+
+def _running(session: Session, mode: str) -> bool:
+    state = session.state
+    holder = state.pipeline_holder() if mode == table.APPLY else state.recording_holder()
+    return holder is not None
 
 
 def refuse_unfinished(session: Session, system: System) -> None:
@@ -102,8 +108,8 @@ def _each(session: Session, reporter: Reporter, *, forward: bool) -> RecoveryRes
 
 def _lock(session: Session, mode: str) -> AbstractContextManager[object]:
     if mode == table.APPLY:
-        return session.state.pipeline(session.actor.verb)
-    return session.state.recording()
+        return session.pipeline()
+    return session.recording()
 
 
 def _one(

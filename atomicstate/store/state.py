@@ -97,6 +97,10 @@ class State:
         """Who runs the pipeline now, if anybody does."""
         return holder_of(self._lock)
 
+    def recording_holder(self) -> Holder | None:
+        """Who records now, under the lock, if anybody does."""
+        return holder_of(self._live_lock)
+
     # -- the reserve -------------------------------------------------------------------------
 
     def keep_reserve(self) -> bool:
