@@ -49,7 +49,7 @@ Ctrl-C and with 0 after SIGTERM.
 def reference() -> str:
     """The whole document."""
     parts = [_INTRODUCTION + "".join(_statuses()), "## Commands\n"]
-    context = click.Context(root, info_name="atomicstate", max_content_width=80, terminal_width=80)
+    context = _context(root, "atomicstate", None)
     parts += _command(root, context)
     return "\n".join(parts)
 
@@ -76,15 +76,13 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
         child = command.get_command(context, name)
         if child is None:
             raise LookupError(name)
-        inner = click.Context(
-            child,
-            info_name=name,
-            parent=context,
-            max_content_width=80,
-            terminal_width=80,
-            help_option_names=["-h", "--help"],
-        )
-        yield from _command(child, inner)
+        yield from _command(child, _context(child, name, context))
+
+
+def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
+    # Eighty columns whatever the terminal, and options as the program itself has them.
+    settings = {**command.context_settings, "max_content_width": 80, "terminal_width": 80}
+    return click.Context(command, info_name=name, parent=parent, **settings)
 
 
 def main() -> None:

@@ -29,20 +29,18 @@ def verify(app: App, *, start: str | None, anchor: str | None) -> None:
     What was changed, removed, inserted or moved is named by its number. Events cut off at the end
     are found with --anchor alone: every beginning of a log is a log.
     """
-    from atomicstate.store.blobs import Blobs
-    from atomicstate.store.log import Log
     from atomicstate.store.verify import verify as check
 
     wanted = _hash(anchor)
     state = _state(app)
-    with Log.open(state.log, write=False, scan=True) as log:
+    with state.open_log(write=False, scan=True) as log:
         first = 1
         if start is not None:
             from atomicstate.cli.scan import point
 
             first = point(log, start)
-        report = check(log, Blobs(state.blobs), state.snapshots, start=first, anchor=wanted)
-    app.answer(lambda: _report_data(report), lambda look: _report_text(report, look, anchor))
+        report = check(log, state.blobs, state.snapshots, first, wanted)
+    app.answer(lambda: _report_data(report), lambda look: _report_text(report, look))
 
 
 @verb("export", formats=("jsonl",), default="jsonl")
@@ -134,8 +132,32 @@ def _hash(anchor: str | None) -> bytes | None:
 
 
 def _report_data(report: Report) -> dict[str, Any]:
-    raise NotImplementedError
+    return {
+        "checked": report.checked,
+        "first": report.first,
+        "last": report.last,
+        "head": {"seq": report.head.seq, "hash": report.head.hash.hex()},
+        "blobs_checked": report.blobs_checked,
+        "blobs_redacted": report.blobs_redacted,
+        "snapshots_checked": report.snapshots_checked,
+        "unknown": report.unknown,
+        "anchor": report.anchor,
+    }
 
 
-def _report_text(report: Report, look: Look, anchor: str | None) -> str:
-    raise NotImplementedError
+def _report_text(report: Report, look: Look) -> str:
+    events = f"{report.checked} events ({report.first} to {report.last})"
+    lines = [
+        look.paint("The log is whole.", "green"),
+        f"  checked  {events}, {report.blobs_checked} blobs, {report.snapshots_checked} snapshots",
+        f"  head     {report.head.seq} {report.head.hash.hex()}",
+    ]
+    if report.blobs_redacted:
+        lines.append(f"  {report.blobs_redacted} blobs were redacted")
+    if report.unknown:
+        lines.append(f"  {report.unknown} events of kinds that a newer version wrote")
+    if report.anchor is None:
+        lines.append("  Events cut off at the end would show with --anchor alone.")
+    else:
+        lines.append(f"  anchor   found at event {report.anchor}")
+    return "\n".join(lines)

@@ -91,12 +91,9 @@ def _deployments(result: StatusResult, look: Look) -> list[str]:
 
 
 def _deployment(name: str, item: DeploymentResult, style: str, look: Look) -> str:
-    made = f"transaction {item.transaction}" if item.transaction else "not made here"
-    if not item.transaction and name != "staged":
-        made = "the base" if item.image else made
     # The image of a transaction bears its id: saying it twice helps nobody.
-    image = clean(item.image) if not item.transaction else ""
-    rest = "  ".join(part for part in (item.checksum[:_CHECKSUM], made, image) if part)
+    made = f"transaction {item.transaction}" if item.transaction else clean(item.image)
+    rest = f"{item.checksum[:_CHECKSUM]}  {made}"
     return f"  {look.paint(f'{name:<9}', style)} {look.fit(rest, 12)}"
 
 
