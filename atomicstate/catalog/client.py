@@ -17,8 +17,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-import msgspec
-
 import atomicstate
 from atomicstate.catalog import dpkg, protocol
 from atomicstate.catalog.boot import is_boot_package
@@ -169,7 +167,7 @@ class Catalog:
             answer = self._converse(request, on_progress, output, limit)
             if isinstance(answer, protocol.Failed):
                 protocol.raise_failed(answer, _tail(output))
-            return answer  # type: ignore[return-value]
+            return answer
 
     def _converse(
         self,
@@ -177,42 +175,51 @@ class Catalog:
         on_progress: Callable[[Progress], None],
         output: BinaryIO,
         limit: float,
-    ) -> protocol.Answer:
+    ) -> protocol.Resolved | protocol.Done | protocol.Failed:
         source, sink = os.pipe()
         with os.fdopen(source, "rb", buffering=0) as answers:
             try:
-                process = start(
-                    [
-                        *self._enter,
-                        *_ALONE,
-                        *(sys.executable, "-s", "-P", "-m", "atomicstate.catalog.worker"),
-                        *(str(sink), self._root),
-                    ],
-                    env=_python_path(),
-                    stdin=subprocess.PIPE,
-                    stdout=output.fileno(),
-                    stderr=output.fileno(),
-                    pass_fds=(sink,),
-                )
+                process = self._start(request, sink, output)
             finally:
                 os.close(sink)
             try:
-                _send(process, request)
-                for line in _lines(answers, time.monotonic() + limit):
-                    answer = _decoded(line, output)
-                    if not isinstance(answer, Progress):
-                        return answer
-                    on_progress(answer)
+                answer = _last_answer(answers, time.monotonic() + limit, on_progress)
+                process.wait(_END_LIMIT)
+            except subprocess.TimeoutExpired:
+                # It has answered: what keeps it is of no use to anybody.
+                kill_group(process)
             except TimeoutError:
                 kill_group(process)
                 raise AptError(
                     _with_tail(f"the packages took longer than {limit:g} seconds", output),
                     hint="ATOMICSTATE_TOOL_TIMEOUT sets another limit, in seconds",
                 ) from None
-            finally:
-                _end(process)
-            raise AptError(
-                _with_tail(f"the package worker ended before its work did{_how(process)}", output)
+            except BaseException:
+                # Ctrl-C, or a progress bar that failed: the work ends with the call.
+                kill_group(process)
+                raise
+        if answer is None:
+            how = f" (exit status {process.returncode})" if process.returncode else ""
+            raise AptError(_with_tail(f"the package worker ended before its work did{how}", output))
+        return answer
+
+    def _start(self, request: Request, sink: int, output: BinaryIO) -> subprocess.Popen[bytes]:
+        # A file, not a pipe: it takes a plan of any size without waiting for the worker.
+        with tempfile.TemporaryFile() as question:
+            question.write(protocol.encode(request))
+            question.seek(0)
+            return start(
+                [
+                    *self._enter,
+                    *_ALONE,
+                    *(sys.executable, "-s", "-P", "-m", "atomicstate.catalog.worker"),
+                    *(str(sink), self._root),
+                ],
+                env=_python_path(),
+                stdin=question.fileno(),
+                stdout=output.fileno(),
+                stderr=output.fileno(),
+                pass_fds=(sink,),
             )
 
 
@@ -230,13 +237,6 @@ def _python_path() -> dict[str, str]:
     }
 
 
-def _send(process: subprocess.Popen[bytes], request: Request) -> None:
-    if process.stdin is not None:
-        # A worker that is gone already shows itself by the end of its answers.
-        with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
-            pipe.write(protocol.encode(request))
-
-
 def _lines(answers: BinaryIO, deadline: float) -> Iterator[bytes]:
     """The worker's lines until it ends. Raises TimeoutError after `deadline` (monotonic)."""
     rest = b""
@@ -252,24 +252,19 @@ def _lines(answers: BinaryIO, deadline: float) -> Iterator[bytes]:
             yield from whole
 
 
-def _decoded(line: bytes, output: BinaryIO) -> protocol.Answer:
-    try:
-        return protocol.decode_answer(line)
-    except msgspec.DecodeError as error:
-        raise AptError(_with_tail("the package worker said what can't be read", output)) from error
+def _last_answer(
+    answers: BinaryIO, deadline: float, on_progress: Callable[[Progress], None]
+) -> protocol.Resolved | protocol.Done | protocol.Failed | None:
+    """Hand over the worker's progress until it answers. None where it ends without an answer.
 
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a worker that has answered; end one that has not (this run is cut short)."""
-    if sys.exc_info()[0] is None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_END_LIMIT)
-    if process.poll() is None:
-        kill_group(process)
-
-
-def _how(process: subprocess.Popen[bytes]) -> str:
-    return f" (exit status {process.returncode})" if process.returncode else ""
+    Raises TimeoutError after `deadline` (monotonic).
+    """
+    for line in _lines(answers, deadline):
+        answer = protocol.decode_answer(line)
+        if not isinstance(answer, Progress):
+            return answer
+        on_progress(answer)
+    return None
 
 
 def _tail(output: BinaryIO) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NoReturn
 
 import msgspec
 from msgspec import Struct
@@ -10,6 +10,7 @@ from msgspec import Struct
 from atomicstate.errors import (
     AptError,
     AtomicstateError,
+    HostError,
     LockedError,
     NoSpaceError,
     NotFoundError,
@@ -62,7 +63,7 @@ Answer = Progress | Resolved | Done | Failed
 
 _ERRORS: dict[str, type[AtomicstateError]] = {
     kind.code: kind
-    for kind in (AptError, LockedError, NoSpaceError, NotFoundError, NotPermittedError)
+    for kind in (AptError, HostError, LockedError, NoSpaceError, NotFoundError, NotPermittedError)
 }
 _encode = msgspec.json.Encoder().encode
 _decode_request = msgspec.json.Decoder(Request)
@@ -93,7 +94,7 @@ def failed(error: AtomicstateError) -> Failed:
     return Failed(error.code, error.message, error.hint, isinstance(error, ScriptError))
 
 
-def raise_failed(answer: Failed, output: str) -> None:
+def raise_failed(answer: Failed, output: str) -> NoReturn:
     """Raise the error that the worker sent, with the tools' last words where they explain it."""
     message = answer.message
     if answer.output and output:

@@ -51,7 +51,13 @@ def resolve(request: Request) -> Plan:
             "the tree's packages don't fit together as they are; nothing was changed",
             hint="`apt-get check` in the tree says which, `apt-get -f install` mends it",
         )
-    given = _find(cache, depcache, request.given_install, request.given_remove)
+    try:
+        given = _find(cache, depcache, request.given_install, request.given_remove)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"of what is wanted already, not applied yet: {error.message}",
+            hint="`atomicstate status` shows what is pending, `atomicstate undo` takes it back",
+        ) from error
     asked = _find(cache, depcache, request.install, request.remove)
     _refuse_protected(asked)
     # What is given and there already must not be upgraded on the way: only `asked` may change it.

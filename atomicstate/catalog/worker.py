@@ -15,7 +15,7 @@ from pathlib import Path
 from atomicstate.catalog import fetch, perform, protocol, resolve, revert, tree
 from atomicstate.catalog.errors import sentences
 from atomicstate.catalog.libapt import apt_pkg
-from atomicstate.errors import AptError, AtomicstateError, from_os_error
+from atomicstate.errors import AptError, AtomicstateError, HostError, from_os_error
 
 
 class _Answers:
@@ -54,6 +54,9 @@ def _failure(error: Exception) -> protocol.Failed:
     """What the client is told of `error`."""
     if isinstance(error, AtomicstateError):
         return protocol.failed(error)
+    if isinstance(error, FileNotFoundError):
+        # Not NOT_FOUND: to who asks, that is a package's name.
+        return protocol.failed(HostError(f"{error.filename} is not there"))
     if isinstance(error, OSError):
         return protocol.failed(from_os_error(error, "use", error.filename or "the tree"))
     return protocol.failed(AptError(f"libapt failed: {sentences(str(error))}"))
