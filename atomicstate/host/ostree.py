@@ -19,9 +19,10 @@ from atomicstate import process
 from atomicstate.errors import CorruptError, HostError, ImageError, NoSpaceError
 from atomicstate.host.deployments import Located, read_deployments, render_origin
 from atomicstate.host.ostree_child import REFS
-from atomicstate.host.ports import BootInstance, Deployment, HostStatus, Image
+from atomicstate.host.ports import Deployment, HostStatus, Image
 
 if TYPE_CHECKING:
+    from atomicstate.events.event import BootInstance
     from atomicstate.host.podman import Layers, PodmanBuilder
 
 STATEROOT = "debian"

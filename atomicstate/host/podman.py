@@ -153,10 +153,13 @@ class PodmanBuilder:
             "--force-rm",
             *labelled,
             f"--tag={tag}",
-            f"--file={containerfile}",
-            str(context),
+            # By name alone: podman divides this option at commas, and reads quotes in it.
+            f"--file={containerfile.name}",
+            "--",
+            str(context.absolute()),
         )
-        finished = process.stream(argv, on_line, timeout=BUILD_LIMIT)
+        folder = containerfile.absolute().parent
+        finished = process.stream(argv, on_line, timeout=BUILD_LIMIT, cwd=folder)
         if finished.status != 0:
             raise failure(finished, f"building {tag}")
 

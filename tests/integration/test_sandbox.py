@@ -19,6 +19,7 @@ from atomicstate.errors import (
     NoSpaceError,
     NotFoundError,
     NotPermittedError,
+    ValidationError,
 )
 from atomicstate.host import mounts
 from atomicstate.host.detect import open_host
@@ -295,6 +296,13 @@ def test_a_system_that_was_cut_short_while_starting_is_started_anew(
     assert after.boot_id != before.boot_id
     assert len(mounted(sandbox_host.sandbox.run)) == 2
     assert inside(sandbox_host, "true").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["a:b", "a,b", "a\\b", "a\nb"])
+def test_a_path_that_divides_the_options_of_a_mount_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValidationError, match="divides"):
+        lifecycle.create(tmp_path / name / "sandbox")
+    assert list(tmp_path.iterdir()) == []
 
 
 # Strangers

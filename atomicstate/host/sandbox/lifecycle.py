@@ -18,6 +18,7 @@ from atomicstate.errors import (
     HostError,
     NoOperationError,
     NotFoundError,
+    ValidationError,
     from_os_error,
 )
 from atomicstate.files import make_directory
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 _LIMIT = 600.0
 _LOCK_LIMIT = 60.0
+_DIVIDERS = ":,\\"
 _GET_FLAGS, _SET_FLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10
 
 
@@ -58,10 +60,12 @@ def create(
 
     One that was not finished is cleaned away first. What fails leaves nothing. Raises
     NoOperationError where there is a sandbox already, ConflictError for a directory that holds
-    something else, NotPermittedError, NotFoundError, HostError, NoSpaceError.
+    something else, ValidationError for a path that can't be, NotPermittedError, NotFoundError,
+    HostError, NoSpaceError.
     """
     need_root()
     sources.check_suite(suite)
+    _check_path(directory.resolve())
     sandbox = _claim(directory, suite, progress)
     try:
         with locked(sandbox.lock_file, "create a sandbox"):
@@ -71,6 +75,16 @@ def create(
             _remove(sandbox)
         raise
     return sandbox
+
+
+def _check_path(directory: Path) -> None:
+    """Raise ValidationError for a path that podman and overlays can't be told of."""
+    bad = [letter for letter in str(directory) if letter in _DIVIDERS or not letter.isprintable()]
+    if bad:
+        raise ValidationError(
+            f"a sandbox can't be in {str(directory)!r}: its path holds {bad[0]!r}, which divides "
+            "the options of a mount"
+        )
 
 
 def _claim(directory: Path, suite: str, progress: Callable[[str], None]) -> Sandbox:

@@ -21,11 +21,12 @@ from msgspec import Struct
 
 from atomicstate import process
 from atomicstate.errors import CorruptError, HostError, NotFoundError, from_os_error
+from atomicstate.events.event import BootInstance
 from atomicstate.files import fsync_directory, write_atomically
 from atomicstate.host import mounts
 from atomicstate.host.deployments import Located, read_deployments
 from atomicstate.host.ostree import Staged, read_staged
-from atomicstate.host.ports import BootInstance, OverlayState
+from atomicstate.host.ports import OverlayState
 from atomicstate.host.sandbox.layout import locked
 
 if TYPE_CHECKING:

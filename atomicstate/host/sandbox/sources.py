@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _COMPONENTS = frozenset({"main", "contrib", "non-free", "non-free-firmware"})
 _POCKETS = ("", "-updates", "-security", "/updates", "-backports", "-proposed-updates")
 _DEBIAN_SUITES = frozenset(
-    "buster bullseye bookworm trixie forky duke sid oldstable stable testing unstable".split()
+    {"buster", "bullseye", "bookworm", "trixie", "forky", "duke", "sid"}
+    | {"oldstable", "stable", "testing", "unstable"}
 )
 _ROLLING = frozenset({"sid", "unstable", "experimental"})
 _SUITE = re.compile(r"[a-z][a-z0-9.-]{0,40}")
