@@ -1,20 +1,21 @@
 """Folding a long log: records in, straight from the store, without an Event for each.
 
-Decoding is most of the cost of a replay, so each record is decoded into narrow Structs that hold
-what the view reads and skip the rest. What is rare is decoded in full and goes through
-`System.apply`; a property test holds the two ways together.
+Decoding is most of the cost of a replay, so records are decoded a batch at a time, into narrow
+Structs that hold what the view reads and skip the rest. What is rare is decoded again in full and
+goes through `System.apply`; a property test holds the two ways together.
 """
 
 from __future__ import annotations
 
 import gc
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, defstruct
 
 from atomicstate.errors import CorruptError
-from atomicstate.events import codec
+from atomicstate.events import bodies, codec
 from atomicstate.projectors.state import (
     ADDED,
     REMOVED,
@@ -24,9 +25,12 @@ from atomicstate.projectors.state import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from atomicstate.projectors.system import System
+
+BATCH = 512
+"""So many records are decoded in one go."""
 
 
 class _Added(Struct, array_like=True, gc=False, tag="package.added"):
@@ -57,14 +61,31 @@ class _Skipped(Struct, array_like=True, gc=False, tag="step.skipped"):
     step: str
 
 
-class _Narrow(Struct, array_like=True, gc=False):
-    seq: int
-    body: _Added | _Removed | _Begun | _Started | _Done | _Skipped
-    transaction: str
-    time: int
+_STEPS: dict[type[Struct], str] = {_Started: "started", _Done: "done", _Skipped: "skipped"}
+_FREQUENT: tuple[type[Struct], ...] = (_Added, _Removed, _Begun, *_STEPS)
 
 
-_narrow = msgspec.msgpack.Decoder(_Narrow)
+def _rare() -> list[type[Struct]]:
+    """A Struct without fields for each other kind: enough to know it by."""
+    frequent = {kind.__struct_config__.tag for kind in _FREQUENT}
+    return [
+        defstruct(f"_{kind.__name__}", [], array_like=True, gc=False, tag=bodies.kind_of(kind))
+        for kind in bodies.ALL
+        if bodies.kind_of(kind) not in frequent
+    ]
+
+
+_Body: Any = _Added
+for _kind in (*_FREQUENT, *_rare()):
+    _Body |= _kind
+
+_Narrow = defstruct(
+    "_Narrow",
+    [("seq", int), ("body", _Body), ("transaction", str), ("time", int)],
+    array_like=True,
+    gc=False,
+)
+_decode = msgspec.msgpack.Decoder(list[_Narrow]).decode  # type: ignore[valid-type]
 
 
 def fold(
@@ -76,67 +97,73 @@ def fold(
     Raises CorruptError that names the first event which is none, out of order or off the chain;
     `system` then holds the events before it.
     """
-    if check_from is not None:
-        records = _checked(records, check_from, system.position)
+    rows = iter(records)
     # The view has no cycles: the collector would only walk over it, again and again.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        _fold(system, records)
+        while batch := [bytes(record) for record in islice(rows, BATCH)]:
+            if check_from is not None:
+                check_from = _checked(batch, check_from, system)
+            _fold(system, batch)
     finally:
         if collecting:
             gc.enable()
 
 
-def _fold(system: System, records: Iterable[bytes | memoryview]) -> None:
-    decode = _narrow.decode
-    position, clock = system.position, system.clock
+def _fold(system: System, batch: list[bytes]) -> None:
+    # The first event goes the long way: it tells the log's id.
+    events = _narrowed(batch) if system.position else None
+    if events is None:
+        for record in batch:
+            _whole(system, record)
+        return
+    first = position = system.position
+    clock = system.clock
+    opened = system.open
+    acted: list[Action] = []
     try:
-        for record in records:
-            try:
-                # The first event goes the long way: it tells the log's id.
-                event = decode(record[:-32]) if position else None
-            except msgspec.DecodeError:
-                event = None
-            if event is None:
-                # Rare, new, old or broken.
-                system.position, system.clock = position, clock
-                _whole(system, record)
-                position, clock = system.position, system.clock
-                continue
-            if event.seq != position + 1:
-                raise out_of_order(event.seq, position + 1)
-            _take(system, event, record)
-            position += 1
+        for event in events:
+            seq = event.seq
+            if seq != position + 1:
+                raise out_of_order(seq, position + 1)
+            body = event.body
+            kind = body.__class__
+            if kind is _Added or kind is _Removed:
+                transaction = event.transaction
+                name = ADDED if kind is _Added else REMOVED
+                acted.append(Action(seq, name, body.names, body.live, transaction, body.in_base))
+                if transaction:
+                    opened.pop(transaction, None)
+            elif kind in _STEPS:
+                system.step(event.transaction, body.step, _STEPS[kind])
+            elif kind is _Begun:
+                record = batch[position - first][: -codec.HASH_SIZE]
+                opened[event.transaction] = OpenTransaction(seq, body.mode, record, {})
+            else:
+                system.act(acted)
+                acted.clear()
+                system.position = position
+                _whole(system, batch[position - first])
+            position = seq
             if event.time > clock:  # noqa: PLR1730 - max() would cost a call per event
                 clock = event.time
     finally:
+        system.act(acted)
         system.position, system.clock = position, clock
 
 
-def _take(system: System, event: _Narrow, record: bytes | memoryview) -> None:
-    """Fold one event of a frequent kind, the most frequent first."""
-    body: Any = event.body
-    kind = body.__class__
-    if kind is _Added:
-        system.act(Action(event.seq, ADDED, body.names, body.live, event.transaction, body.in_base))
-    elif kind is _Started:
-        system.step(event.transaction, body.step, "started")
-    elif kind is _Done:
-        system.step(event.transaction, body.step, "done")
-    elif kind is _Begun:
-        system.open[event.transaction] = OpenTransaction(
-            event.seq, body.mode, bytes(record[:-32]), {}
-        )
-    elif kind is _Removed:
-        system.act(
-            Action(event.seq, REMOVED, body.names, body.live, event.transaction, body.in_base)
-        )
-    else:
-        system.step(event.transaction, body.step, "skipped")
+def _narrowed(batch: list[bytes]) -> list[Any] | None:
+    """The events of `batch`, narrow; None where there is one that only the long way can tell."""
+    array = b"\xdd" + len(batch).to_bytes(4, "big")
+    try:
+        return _decode(array + b"".join([record[:-32] for record in batch]))
+    except msgspec.DecodeError:
+        return None
 
 
-def _whole(system: System, record: bytes | memoryview) -> None:
+def _whole(system: System, record: bytes) -> None:
+    """Fold one event of any kind, decoded in full."""
     try:
         event = codec.decode(record)
     except CorruptError as error:
@@ -146,13 +173,16 @@ def _whole(system: System, record: bytes | memoryview) -> None:
     system.apply(event)
 
 
-def _checked(
-    records: Iterable[bytes | memoryview], previous: bytes, position: int
-) -> Iterator[bytes | memoryview]:
-    """`records`, each after its hash was found right."""
-    for seq, record in enumerate(records, position + 1):
+def _checked(batch: list[bytes], previous: bytes, system: System) -> bytes:
+    """Check the chain over `batch`, from the hash `previous`. Returns the hash at its end.
+
+    Where it breaks, what comes before is folded first.
+    """
+    for place, record in enumerate(batch):
         encoded, found = codec.split(record)
         previous = codec.chain(previous, bytes(encoded))
         if found != previous:
+            _fold(system, batch[:place])
+            seq = system.position + 1
             raise CorruptError(f"event {seq} is not what was written", seq=seq)
-        yield record
+    return previous

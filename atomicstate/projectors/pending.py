@@ -81,7 +81,7 @@ def selection(system: System, add: Iterable[int], drop: Iterable[int]) -> frozen
 
 
 def _actions(system: System, transaction: str | None) -> frozenset[int] | None:
-    return None if transaction is None else system.selections[transaction].actions
+    return None if transaction is None else system.selection(transaction)
 
 
 def _listed(system: System, add: Collection[int], drop: Collection[int]) -> list[Pending]:

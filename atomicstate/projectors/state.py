@@ -40,13 +40,17 @@ class Action(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Deployed(Struct, frozen=True, array_like=True):
-    """S(d): the actions in the deployment of one transaction, and what it was made from.
+    """The deployment of one transaction: what it holds, and what it was made from.
 
+    S(d), the actions in it, is told by how it differs from what is wanted, which is little: the
+    wanted ones up to the number `horizon`, without `lacks`, with `extra` (System.selection).
     `base` and `base_id` name the image in FROM, `recipe` and `containerfile` are blobs' digests,
     `checksum` the deployment's, `image_id` the image's.
     """
 
-    actions: frozenset[int] = frozenset()
+    horizon: int = 0
+    lacks: tuple[int, ...] = ()
+    extra: tuple[int, ...] = ()
     base: str = ""
     base_id: str = ""
     recipe: str = ""

@@ -16,7 +16,7 @@ from atomicstate.projectors.fold import fold
 from atomicstate.projectors.state import Action, Deployed, Observed, OpenTransaction, out_of_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from atomicstate.events.event import BootInstance
 
@@ -93,6 +93,12 @@ class System:
         """
         return not self._lost and not (self._forgot and self._unknown_deployment())
 
+    def selection(self, transaction: str) -> frozenset[int]:
+        """S(d) of the deployment that `transaction` made. KeyError where it is not known."""
+        item = self.selections[transaction]
+        chosen = {seq for seq in self.wanted if seq <= item.horizon}
+        return frozenset(chosen.difference(item.lacks).union(item.extra))
+
     def deployment(self, checksum: str, transaction: str) -> str | None:
         """The key in `selections` of a deployment; None of one that is foreign.
 
@@ -120,10 +126,7 @@ class System:
                 host=self.host,
                 actions=list(self.actions.values()),
                 wanted=sorted(self.wanted),
-                selections=[
-                    (key, sorted(item.actions), msgspec.structs.replace(item, actions=frozenset()))
-                    for key, item in self.selections.items()
-                ],
+                selections=list(self.selections.items()),
                 open=list(self.open.items()),
                 compact=self._compact,
                 slack=self._slack,
@@ -149,10 +152,7 @@ class System:
         system.host = saved.host
         system.actions = {action.seq: action for action in saved.actions}
         system.wanted = set(saved.wanted)
-        system.selections = {
-            key: msgspec.structs.replace(item, actions=frozenset(actions))
-            for key, actions, item in saved.selections
-        }
+        system.selections = dict(saved.selections)
         system.open = dict(saved.open)
         system._limit = saved.limit
         system._forgot = saved.forgot
@@ -166,14 +166,16 @@ class System:
         self.host = Observed(booted=body.booted, boot=event.boot)
 
     def _added(self, body: bodies.PackageAdded, transaction: str, event: Event) -> None:
-        self.act(Action(event.seq, state.ADDED, body.names, body.live, transaction, body.in_base))
+        self._acted(
+            Action(event.seq, state.ADDED, body.names, body.live, transaction, body.in_base)
+        )
 
     def _removed(self, body: bodies.PackageRemoved, transaction: str, event: Event) -> None:
         names, live = body.names, body.live
-        self.act(Action(event.seq, state.REMOVED, names, live, transaction, body.in_base))
+        self._acted(Action(event.seq, state.REMOVED, names, live, transaction, body.in_base))
 
     def _base_set(self, body: bodies.BaseSet, transaction: str, event: Event) -> None:
-        self.act(
+        self._acted(
             Action(
                 event.seq,
                 state.BASE_SET,
@@ -184,13 +186,18 @@ class System:
             )
         )
 
-    def act(self, action: Action) -> None:
-        """Take in an action: it is wanted, and its live transaction ended with it."""
-        self.actions[action.seq] = action
-        self.wanted.add(action.seq)
-        self.last_action = action.seq
-        if action.transaction:
-            self.open.pop(action.transaction, None)
+    def act(self, actions: Sequence[Action]) -> None:
+        """Take in actions that are next to one another: each is wanted."""
+        if actions:
+            new = {action.seq: action for action in actions}
+            self.actions.update(new)
+            self.wanted.update(new)
+            self.last_action = actions[-1].seq
+
+    def _acted(self, action: Action) -> None:
+        """Take in one action. The live transaction that recorded it ended with it."""
+        self.act((action,))
+        self.open.pop(action.transaction, None)
 
     def _begun(self, body: bodies.TransactionBegun, transaction: str, event: Event) -> None:
         self.open[transaction] = OpenTransaction(event.seq, body.mode, codec.encode(event), {})
@@ -262,9 +269,13 @@ class System:
             self._lost = True
         if parent is None:
             return
-        actions = parent.actions.union(begun.add)
+        horizon = max((parent.horizon, *begun.add))
+        held = {*parent.extra, *begun.add}
+        lacks = {*parent.lacks, *begun.drop, *self._wanted_between(parent.horizon, horizon)}
         self.selections[transaction] = Deployed(
-            actions.difference(begun.drop) if begun.drop else actions,
+            horizon,
+            tuple(sorted((lacks - held) & self.wanted)),
+            tuple(sorted(held.difference(self.wanted, begun.drop))),
             begun.base,
             begun.base_id,
             begun.recipe,
@@ -272,6 +283,14 @@ class System:
             body.checksum,
             body.image_id,
         )
+
+    def _wanted_between(self, after: int, last: int) -> Iterator[int]:
+        """The wanted actions with a number over `after`, up to `last`, newest first."""
+        for seq in reversed(self.actions):
+            if seq <= after:
+                return
+            if seq <= last and seq in self.wanted:
+                yield seq
 
     def _host_seen(
         self,
@@ -313,17 +332,11 @@ class System:
             self._limit = 2 * len(self.actions) + self._slack
 
     def _forget_superseded(self) -> None:
-        sets = [item.actions for item in self.selections.values()]
-        forgotten = superseded(self.actions, self.wanted, sets)
-        if not forgotten:
-            return
-        self._forgot = True
-        self.wanted -= forgotten
-        self.actions = {seq: act for seq, act in self.actions.items() if seq not in forgotten}
-        self.selections = {
-            key: msgspec.structs.replace(item, actions=item.actions - forgotten)
-            for key, item in self.selections.items()
-        }
+        forgotten = superseded(self.actions, self.wanted, self.selections.values())
+        self._forgot = self._forgot or bool(forgotten)
+        self.wanted.difference_update(forgotten)
+        for seq in forgotten:
+            del self.actions[seq]
 
     def _slots(self) -> tuple[tuple[str, str], ...]:
         host = self.host
@@ -366,7 +379,7 @@ class _Saved(Struct, array_like=True):
     host: Observed
     actions: list[Action]
     wanted: list[int]
-    selections: list[tuple[str, list[int], Deployed]]
+    selections: list[tuple[str, Deployed]]
     open: list[tuple[str, OpenTransaction]]
     compact: bool
     slack: int

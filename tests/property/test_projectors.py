@@ -1,0 +1,260 @@
+"""The view: snapshots, the fast fold, letting go, and recipes that don't depend on the order."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atomicstate.errors import CorruptError
+from atomicstate.events import codec
+from atomicstate.projectors.fold import fold
+from atomicstate.projectors.pending import applied, boots_next, pending, selection, staged
+from atomicstate.projectors.recipe import base_of, layers, recipe_of
+from atomicstate.projectors.system import System
+from atomicstate.recipe.containerfile import render
+from atomicstate.recipe.reader import read
+from atomicstate.recipe.schema import Module, PackagesBody, Recipe
+from atomicstate.recipe.writer import write
+from tests.support.histories import NAMES, History, histories
+
+FOUND = Recipe(
+    "localhost/base:1",
+    (Module("packages", PackagesBody(("jq", "less"), ("nano",)), name="found"),),
+)
+
+
+def documents(system: System, seqs: object) -> tuple[bytes, bytes]:
+    chosen = frozenset(seqs)  # type: ignore[call-overload]
+    base, base_id, _architecture = base_of(system, chosen)
+    recipe = write(recipe_of(system, chosen, FOUND))
+    return recipe, render(layers(system, chosen, FOUND), base_id, base, "deb")
+
+
+def answers(system: System) -> tuple[object, ...]:
+    """All that anybody asks of the view, apart from what it holds inside."""
+    held = applied(system)
+    return (
+        boots_next(system),
+        pending(system),
+        staged(system),
+        documents(system, system.wanted),
+        documents(system, held) if held is not None else None,
+        system.host,
+        system.open,
+        system.last_action,
+    )
+
+
+@given(histories(), st.data())
+@settings(deadline=None, max_examples=60)
+def test_a_snapshot_and_the_rest_are_the_whole_fold_at_every_prefix(
+    history: History, data: st.DataObject
+) -> None:
+    slack = data.draw(st.sampled_from([0, 5, 256]))
+    whole = System(slack=slack)
+    for event in history.events:
+        resumed = System.from_bytes(whole.to_bytes())
+        resumed.apply(event)
+        whole.apply(event)
+        assert resumed.to_bytes() == whole.to_bytes()
+        assert answers(resumed) == answers(whole)
+
+
+@given(histories(), st.integers(1, 9), st.sampled_from([0, 256]))
+@settings(deadline=None, max_examples=100)
+def test_folding_records_is_applying_events_one_by_one(
+    history: History, size: int, slack: int
+) -> None:
+    slow, fast = System(slack=slack), System(slack=slack)
+    records = history.records()
+    previous = codec.GENESIS
+    for start in range(0, len(records), size):
+        chunk = records[start : start + size]
+        fold(fast, [memoryview(record) for record in chunk], check_from=previous)
+        previous = chunk[-1][-codec.HASH_SIZE :]
+        for event in history.events[start : start + size]:
+            slow.apply(event)
+        assert fast.to_bytes() == slow.to_bytes()
+
+
+@given(histories(max_ops=30))
+@settings(deadline=None, max_examples=100)
+def test_letting_go_is_not_seen(history: History) -> None:
+    compact, whole = System(slack=0), System(compact=False)
+    for event in history.events:
+        compact.apply(event)
+        whole.apply(event)
+        assert whole.complete
+        if not compact.complete:
+            return
+        assert answers(compact) == answers(whole)
+
+
+@given(histories())
+@settings(deadline=None, max_examples=60)
+def test_the_view_knows_what_the_host_holds(history: History) -> None:
+    system = System()
+    fold(system, history.records())
+    assert (system.host.booted, system.host.booted_txn) == history.booted
+    assert (system.host.staged, system.host.staged_txn) == history.staged
+    assert system.host.overlay == history.overlay
+    held = history.held()
+    assert applied(system) == held
+    if held is not None:
+        assert [item.seq for item in pending(system)] == history.pending()
+
+
+@given(histories(), st.integers(0))
+@settings(deadline=None, max_examples=60)
+def test_a_part_first_and_then_the_rest_is_all_at_once(history: History, bits: int) -> None:
+    if history.held() is None:
+        return
+    system = System()
+    fold(system, history.records())
+    at_once = documents(system, selection(system, history.pending(), ()))
+
+    part = [seq for place, seq in enumerate(history.pending()) if bits >> place & 1]
+    history.apply(part)
+    history.apply()
+    system = System()
+    fold(system, history.records())
+    held = applied(system)
+    assert held is not None
+    assert documents(system, held) == at_once
+
+
+@given(histories())
+@settings(deadline=None, max_examples=60)
+def test_the_recipe_reads_back(history: History) -> None:
+    system = System()
+    fold(system, history.records())
+    recipe = recipe_of(system, system.wanted, FOUND)
+    assert read(write(recipe)) == recipe
+
+
+@given(histories())
+@settings(deadline=None, max_examples=60)
+def test_the_last_word_on_a_package_counts(history: History) -> None:
+    system = System()
+    fold(system, history.records())
+    body = [module.body for module in recipe_of(system, system.wanted, FOUND).modules]
+    installs = [name for part in body for name in part.install]
+    removes = [name for part in body for name in part.remove]
+    assert len({*installs, *removes}) == len(installs) + len(removes)
+    last = {
+        name: system.actions[seq]
+        for seq in sorted(system.wanted)
+        for name in system.actions[seq].names
+    }
+    for name in NAMES:
+        if name not in last:
+            continue
+        comes, in_base = last[name].kind == "package.added", name in last[name].in_base
+        assert (name in installs) == (comes and not in_base)
+        assert (name in removes) == (not comes and in_base)
+
+
+@given(histories(max_ops=8), st.data())
+@settings(deadline=None, max_examples=60)
+def test_a_gap_is_named_by_the_number_that_is_missing(
+    history: History, data: st.DataObject
+) -> None:
+    records = history.records()
+    history.enable_overlay()
+    missing = data.draw(st.integers(1, len(records)))
+    broken = history.records()
+    del broken[missing - 1]
+    system = System()
+    with pytest.raises(CorruptError) as caught:
+        fold(system, broken)
+    assert caught.value.seq == missing
+    assert system.position == missing - 1
+
+
+@given(histories(max_ops=8), st.data())
+@settings(deadline=None, max_examples=60)
+def test_a_changed_record_is_named_by_the_chain(history: History, data: st.DataObject) -> None:
+    records = history.records()
+    seq = data.draw(st.integers(1, len(records)))
+    record = bytearray(records[seq - 1])
+    place = data.draw(st.integers(0, len(record) - 1))
+    record[place] ^= data.draw(st.integers(1, 255))
+    records[seq - 1] = bytes(record)
+    system = System()
+    with pytest.raises(CorruptError) as caught:
+        fold(system, records, check_from=codec.GENESIS)
+    assert caught.value.seq == seq
+    assert system.position == seq - 1
+
+
+_OTHER_PROCESS = """
+import sys
+from atomicstate.projectors.system import System
+from tests.property.test_projectors import documents
+system = System.from_bytes(bytes.fromhex(sys.stdin.read()))
+for part in documents(system, system.wanted):
+    print(part.hex())
+"""
+
+
+def test_another_process_in_another_time_zone_writes_the_same_bytes() -> None:
+    history = History()
+    for name in ("jq", "curl", "g++", "vim"):
+        history.live(name)
+    history.apply()
+    history.remove("nano", "jq", in_base=["nano"])
+    history.set_base("localhost/base:2")
+    system = System()
+    fold(system, history.records())
+    for zone, seed in (("Pacific/Kiritimati", "1"), ("America/St_Johns", "77")):
+        other = subprocess.run(
+            [sys.executable, "-c", _OTHER_PROCESS],
+            input=system.to_bytes().hex(),
+            env={**os.environ, "TZ": zone, "PYTHONHASHSEED": seed, "LC_ALL": "C"},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert [bytes.fromhex(line) for line in other.stdout.split()] == list(
+            documents(system, system.wanted)
+        )
+
+
+def test_a_deployment_from_long_ago_is_no_reason_to_guess() -> None:
+    history = History()
+    made = []
+    for name in NAMES * 4:
+        history.add(name)
+        made.append(history.apply())
+        history.boot()
+    history.rollback = (history.rollback[0], made[0] or "")
+    history.boot_rollback()
+    compact, whole = System(slack=0), System(compact=False)
+    fold(compact, history.records())
+    fold(whole, history.records())
+    assert not compact.complete
+    assert whole.complete
+    assert applied(whole) == history.made[made[0] or ""]
+
+
+def test_the_view_stays_small_while_the_log_grows() -> None:
+    history = History()
+    sizes = []
+    system = System(slack=16)
+    for _round in range(24):
+        for name in NAMES * 6:
+            history.add(name)
+            history.remove(name)
+        history.apply()
+        history.boot()
+        fold(system, history.records()[system.position :])
+        sizes.append(len(system.to_bytes()))
+    assert max(sizes[12:]) < 1.2 * max(sizes[:12])

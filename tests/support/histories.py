@@ -1,0 +1,313 @@
+"""Valid histories: a builder that writes them as the engine does, and a strategy of random ones.
+
+`History` keeps a small model of the host (what is booted, staged, in the rollback slot), so that
+what it appends could have happened. Nothing here uses the projectors: they are what is tested.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from atomicstate.events import bodies, codec
+from atomicstate.events.event import Actor, BootInstance, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+NAMES = ("curl", "g++", "jq", "nano", "vim")
+APPLY_STEPS = ("config", "containerfile", "build", "switch", "promote")
+LOG_ID = bytes(range(16))
+ACTOR = Actor(0, "root", 1000, "package add", ("--yes",))
+
+
+def image_id(text: str) -> str:
+    """An image's id that belongs to `text`."""
+    return f"sha256:{checksum(text)}"
+
+
+def checksum(text: str) -> str:
+    """64 hexadecimal digits that belong to `text`."""
+    return f"{random.Random(text).getrandbits(256):064x}"
+
+
+class History:
+    """A log that grows: `events`, and the host that it tells of."""
+
+    def __init__(self, base: str = "localhost/base:1") -> None:
+        self.events: list[Event] = []
+        self.base = base
+        self.staged: tuple[str, str] = ("", "")
+        self.booted: tuple[str, str] = (checksum("origin"), "")
+        self.rollback: tuple[str, str] = ("", "")
+        self.overlay = False
+        self.made: dict[str, frozenset[int]] = {"": frozenset()}
+        self.actions: list[int] = []
+        self._boots = 0
+        self._ids = 0
+        self._time = 1_700_000_000_000_000_000
+        self._append(
+            bodies.SystemInitialized(
+                driver="sandbox",
+                base=base,
+                base_id=image_id(base),
+                architecture="amd64",
+                dialect="deb",
+                recipe=checksum("recipe"),
+                booted=self.booted[0],
+            )
+        )
+
+    def records(self) -> list[bytes]:
+        """The events as the store keeps them."""
+        records, previous = [], codec.GENESIS
+        for event in self.events:
+            encoded = codec.encode(event)
+            previous = codec.chain(previous, encoded)
+            records.append(encoded + previous)
+        return records
+
+    # -- asked -------------------------------------------------------------------------------
+
+    def add(self, *names: str, in_base: Sequence[str] = (), transaction: str = "") -> int:
+        """`package.added`; returns its number."""
+        return self._act(bodies.PackageAdded(names, bool(transaction), tuple(in_base)), transaction)
+
+    def remove(self, *names: str, in_base: Sequence[str] = (), transaction: str = "") -> int:
+        """`package.removed`; returns its number."""
+        return self._act(
+            bodies.PackageRemoved(names, bool(transaction), tuple(in_base)), transaction
+        )
+
+    def set_base(self, reference: str) -> int:
+        """`base.set`; returns its number."""
+        return self._act(bodies.BaseSet(reference, image_id(reference), "amd64"))
+
+    # -- transactions ------------------------------------------------------------------------
+
+    def live(self, *names: str, end: str = "done") -> str:
+        """A live transaction that adds `names`, and ends `done`, `undone` or `cut` short."""
+        transaction = self._new_id()
+        begun = bodies.TransactionBegun("live", action="package.added", names=names)
+        self._append(begun, transaction)
+        self._overlay_step(transaction)
+        self._append(bodies.StepStarted("live"), transaction)
+        if end == "undone":
+            self._append(bodies.StepFailed("live", "APT", "a script failed"), transaction)
+            self._undo(transaction, "live")
+        elif end == "done":
+            self._append(bodies.StepDone("live", {"packages": "1"}), transaction)
+            self.add(*names, transaction=transaction)
+        return transaction
+
+    def enable_overlay(self) -> None:
+        """A transaction of the overlay alone."""
+        transaction = self._new_id()
+        self._append(bodies.TransactionBegun("overlay"), transaction)
+        self._overlay_step(transaction)
+
+    def boots_next(self) -> tuple[str, str]:
+        """Checksum and transaction of what boots next."""
+        return self.staged if self.staged[0] else self.booted
+
+    def held(self) -> frozenset[int] | None:
+        """The actions in what boots next; None where it is foreign."""
+        return self._held(self.boots_next())
+
+    def pending(self) -> list[int]:
+        """The actions that what boots next lacks."""
+        return sorted(set(self.actions) - (self.held() or frozenset()))
+
+    def apply(
+        self, add: Iterable[int] | None = None, *, stop: str = "", end: str = "done"
+    ) -> str | None:
+        """An apply of `add` (all that is pending). At the step `stop` it is `undone` or `cut`.
+
+        None where what boots next is foreign: it would be refused.
+        """
+        held = self.held()
+        if held is None:
+            return None
+        transaction = self._new_id()
+        chosen = tuple(self.pending() if add is None else sorted(add))
+        begun = bodies.TransactionBegun(
+            "apply",
+            add=chosen,
+            parent=self.boots_next()[1],
+            base=self.base,
+            base_id=image_id(self.base),
+            architecture="amd64",
+            dialect="deb",
+            renderer=1,
+            recipe=checksum(f"recipe {transaction}"),
+            containerfile=checksum(f"containerfile {transaction}"),
+            staged_before=self.staged[0],
+        )
+        self._append(begun, transaction)
+        done: list[str] = []
+        for step in APPLY_STEPS:
+            self._append(bodies.StepStarted(step), transaction)
+            if step == stop and end == "undone" and step != "promote":
+                self._append(bodies.StepFailed(step, "CONTAINER", "it exited 1"), transaction)
+                self._undo(transaction, *done, step)
+                return transaction
+            if step == stop:
+                return transaction
+            self._apply_step(transaction, step, held.union(chosen))
+            done.append(step)
+        return transaction
+
+    # -- the host ----------------------------------------------------------------------------
+
+    def boot(self) -> None:
+        """A reboot: what is staged becomes what is booted."""
+        if self.staged[0]:
+            self.rollback, self.booted, self.staged = self.booted, self.staged, ("", "")
+        self._booted()
+
+    def power_cut(self) -> None:
+        """A reboot that loses what was only staged."""
+        self.staged = ("", "")
+        self._booted()
+
+    def boot_rollback(self) -> None:
+        """A person chose the other entry in the boot menu."""
+        if self.rollback[0]:
+            self.rollback, self.booted = self.booted, self.rollback
+        self.staged = ("", "")
+        self._booted()
+
+    def stage_foreign(self) -> None:
+        """Something else staged a deployment."""
+        self.staged = (checksum(f"foreign {len(self.events)}"), "")
+        self._observed()
+
+    def unstage(self) -> None:
+        """Something else dropped what was staged."""
+        self.staged = ("", "")
+        self._observed()
+
+    # -- how -----------------------------------------------------------------------------------
+
+    def _held(self, deployment: tuple[str, str]) -> frozenset[int] | None:
+        found, transaction = deployment
+        if not transaction and found != checksum("origin"):
+            return None
+        return self.made.get(transaction)
+
+    def _apply_step(self, transaction: str, step: str, actions: frozenset[int]) -> None:
+        if step == "promote" and len(self.events) % 3 == 0:
+            self._append(bodies.StepSkipped(step, "the file was changed"), transaction)
+            return
+        self._append(bodies.StepDone(step, {"digest": checksum(step)}), transaction)
+        if step == "switch":
+            deployment = (checksum(transaction), transaction)
+            self.staged = deployment
+            self.made[transaction] = actions
+            staged = bodies.TransactionStaged(deployment[0], image_id(transaction))
+            self._append(staged, transaction)
+
+    def _overlay_step(self, transaction: str) -> None:
+        if self.overlay:
+            self._append(bodies.StepSkipped("overlay", "it was there already"), transaction)
+            return
+        self._append(bodies.StepStarted("overlay"), transaction)
+        self._append(bodies.StepDone("overlay", {"overlay": "writable"}), transaction)
+        self.overlay = True
+
+    def _undo(self, transaction: str, *steps: str) -> None:
+        for step in reversed(steps):
+            self._append(bodies.StepUndoing(step, "it failed"), transaction)
+            self._append(bodies.StepUndone(step), transaction)
+        self._append(bodies.TransactionRolledBack("it failed", "CONTAINER"), transaction)
+
+    def _booted(self) -> None:
+        self._boots += 1
+        self.overlay = False
+        self._append(bodies.HostBooted(*self.booted, *self.staged, *self.rollback))
+
+    def _observed(self) -> None:
+        shown = (*self.booted, *self.staged, *self.rollback)
+        self._append(bodies.HostObserved(*shown, self.overlay))
+
+    def _act(self, body: bodies.AnyBody, transaction: str = "") -> int:
+        seq = self._append(body, transaction)
+        self.actions.append(seq)
+        return seq
+
+    def _new_id(self) -> str:
+        self._ids += 1
+        return str(uuid.UUID(int=(self._time // 1_000_000) << 80 | 7 << 76 | self._ids))
+
+    def _append(self, body: bodies.AnyBody, transaction: str = "") -> int:
+        seq = len(self.events) + 1
+        # Now and then the clock goes back.
+        self._time += -5_000_000_000 if seq % 7 == 0 else 1_000_000_000
+        boot = BootInstance(f"boot-{self._boots}", 0, self.booted[0], 0)
+        self.events.append(
+            Event(seq, body, transaction, self._time, seq * 10, ACTOR, boot, 0, "", LOG_ID)
+        )
+        return seq
+
+
+_names = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)
+_in_base = st.lists(st.sampled_from(NAMES), max_size=2, unique=True)
+_end = st.sampled_from(["undone", "cut"])
+_ops = st.one_of(
+    st.tuples(st.just("add"), _names, _in_base),
+    st.tuples(st.just("add"), _names, st.just([])),
+    st.tuples(st.just("remove"), _names, _in_base),
+    st.tuples(st.just("base"), st.sampled_from(["localhost/base:1", "localhost/base:2"])),
+    st.tuples(st.just("live"), _names, st.sampled_from(["done", "done", "undone", "cut"])),
+    st.tuples(st.just("overlay")),
+    st.tuples(st.just("apply")),
+    st.tuples(st.just("apply")),
+    st.tuples(st.just("apply some"), st.integers(0, 2**16)),
+    st.tuples(st.just("apply"), st.sampled_from(APPLY_STEPS), _end),
+    st.tuples(st.sampled_from(["boot", "boot", "cut", "back", "foreign", "unstage"])),
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn, max_ops: int = 14) -> History:
+    """Random valid histories."""
+    history = History()
+    for op in draw(st.lists(_ops, max_size=max_ops)):
+        _do(history, *op)
+    return history
+
+
+def _do(history: History, op: str, *args: object) -> None:  # noqa: PLR0912
+    match op, *args:
+        case "add", list(names), list(in_base):
+            history.add(*names, in_base=[name for name in in_base if name in names])
+        case "remove", list(names), list(in_base):
+            history.remove(*names, in_base=[name for name in in_base if name in names])
+        case "base", str(reference):
+            history.set_base(reference)
+        case "live", list(names), str(end):
+            history.live(*names, end=end)
+        case ("overlay",):
+            history.enable_overlay()
+        case ("apply",):
+            history.apply()
+        case "apply", str(stop), str(end):
+            history.apply(stop=stop, end=end)
+        case "apply some", int(bits):
+            pending = history.pending()
+            history.apply([seq for place, seq in enumerate(pending) if bits >> place & 1])
+        case ("boot",):
+            history.boot()
+        case ("cut",):
+            history.power_cut()
+        case ("back",):
+            history.boot_rollback()
+        case ("foreign",):
+            history.stage_foreign()
+        case ("unstage",):
+            history.unstage()
+        case _:
+            raise AssertionError(op)
