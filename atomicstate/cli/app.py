@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from atomicstate.cli.failures import Told, as_data, as_error
 from atomicstate.cli.terminal import Look, can_ask, clean, look_of
-from atomicstate.errors import CanceledError, ValidationError
+from atomicstate.errors import CanceledError, ValidationError, from_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -97,59 +98,79 @@ class App:
 
 def say(text: str) -> None:
     """Write `text` to standard output, with one newline at its end."""
-    sys.stdout.write(text.rstrip("\n") + "\n" if text else "")
+    with writing():
+        sys.stdout.write(text.rstrip("\n") + "\n" if text else "")
 
 
 def envelope(data: Any, error: dict[str, str] | None) -> None:  # noqa: ANN401 - any JSON value
     """Write the JSON envelope to standard output."""
-    write_bytes(_encode({"data": data, "error": error}) + b"\n")
+    content = _encode({"data": data, "error": error}) + b"\n"
+    with writing() as out:
+        out.write(content)
+        out.flush()
 
 
-def write_bytes(content: bytes) -> None:
-    """Write `content` to standard output, after what was written as text before."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
+@contextmanager
+def writing() -> Iterator[IO[bytes]]:
+    """Standard output for bytes, after what was written as text before.
+
+    Raises the product's error where it takes no more (a full disk behind it, say);
+    BrokenPipeError goes through.
+    """
+    try:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise from_os_error(error, "write to", "standard output") from error
 
 
-def stream_items(name: str, items: Iterable[Any]) -> None:
-    """Write an envelope whose `data` is a list under `name`, item by item.
+class ItemStream:
+    """An envelope whose `data` is a list under one name, written item by item: for `with`.
 
     What is raised before the first item goes on, with nothing written. Later the list is
     closed, the envelope gets the error beside it, and `Told` is raised: the part that could be
     read is worth more than none.
     """
-    iterator: Iterator[Any] = iter(items)
-    first = next(iterator, _END)
-    out = sys.stdout.buffer
-    sys.stdout.flush()
-    out.write(b'{"data":{' + _encode(name) + b":[")
-    error = None
-    try:
-        if first is not _END:
-            out.write(_encode(first))
-            for item in iterator:
-                out.write(b"," + _encode(item))
-    except BrokenPipeError:
-        raise
-    except BaseException as exception:
-        error = as_error(exception)
-        raise Told(error) from exception
-    finally:
-        out.write(b']},"error":' + _encode(as_data(error) if error else None) + b"}\n")
-        out.flush()
+
+    def __init__(self, name: str) -> None:
+        self._before = b'{"data":{' + _encode(name) + b":["
+        self._begun = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, item: bytes) -> None:
+        """Add an item, as JSON."""
+        sys.stdout.buffer.write(self._before + item)
+        self._before, self._begun = b",", True
+
+    def __exit__(self, _kind: object, exception: BaseException | None, _traceback: object) -> None:
+        if isinstance(exception, BrokenPipeError) or (exception and not self._begun):
+            return
+        error = as_error(exception) if exception else None
+        told = _encode(as_data(error) if error else None)
+        before = b"" if self._begun else self._before
+        sys.stdout.buffer.write(before + b']},"error":' + told + b"}\n")
+        sys.stdout.buffer.flush()
+        if error is not None:
+            raise Told(error) from exception
+
+
+def stream_items(name: str, items: Iterable[Any]) -> None:
+    """Write an envelope whose `data` is a list under `name` (see ItemStream)."""
+    with writing(), ItemStream(name) as stream:
+        for item in items:
+            stream.write(_encode(item))
 
 
 def stream_lines(items: Iterable[Any]) -> None:
     """Write each item as one line of JSON."""
-    out = sys.stdout.buffer
-    sys.stdout.flush()
-    for item in items:
-        out.write(_encode(item) + b"\n")
-    out.flush()
-
-
-_END = object()
+    with writing() as out:
+        for item in items:
+            out.write(_encode(item) + b"\n")
+        out.flush()
 
 
 def _encode(value: Any) -> bytes:  # noqa: ANN401 - any JSON value

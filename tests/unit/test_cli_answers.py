@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -170,6 +171,27 @@ def test_cli_py_does_the_same(tmp_path):
         check=True,
     )
     assert done.stdout == atomicstate("machine").stdout
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_an_answer_that_cant_be_written_is_an_error(form):
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [PROGRAM, "machine", "-f", form],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 11
+    assert done.stderr.startswith(b"error: can't write to standard output")
+
+
+def test_closed_streams_are_no_bug():
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" machine <&- >&- 2>&-', PROGRAM], timeout=60, check=False
+    )
+    assert done.returncode == 0
 
 
 def test_a_name_that_is_no_text_is_shown_escaped(tmp_path):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
+from atomicstate.cli.app import ItemStream, writing
 from atomicstate.cli.terminal import Look, clean
 from atomicstate.cli.verbs import verb
 from atomicstate.errors import ValidationError
 
 if TYPE_CHECKING:
     from atomicstate.cli.app import App
+    from atomicstate.store.log import Head
     from atomicstate.store.state import State
     from atomicstate.store.verify import Report
 
@@ -43,24 +46,43 @@ def verify(app: App, *, start: str | None, anchor: str | None) -> None:
     app.answer(lambda: _report_data(report), lambda look: _report_text(report, look))
 
 
-@verb("export", formats=("jsonl",), default="jsonl")
+@verb("export", formats=("text", "json", "jsonl"), default="jsonl")
 @click.argument("file", required=False)
 @click.option("--blobs", is_flag=True, help="With the recipes, plans and build logs beside it.")
 def export(app: App, *, file: str | None, blobs: bool) -> None:
     """Write every event to FILE, or to standard output.
 
-    One line each; `import` makes the same log of it, with the same hashes.
+    One line each; `import` makes the same log of it, with the same hashes. A FILE is in that form
+    whatever -f says; without one, -f json gives the lines as a list.
     """
     from atomicstate.store import transfer
 
     state = _state(app)
-    if file is None or file == "-":
-        sys.stdout.flush()
-        transfer.export(state, sys.stdout.buffer, blobs=blobs)
-        sys.stdout.buffer.flush()
-        return
-    transfer.export_file(state, _file(file), blobs=blobs)
-    app.note(f"exported to {file}")
+    if file is not None and file != "-":
+        path = _file(file)
+        head = transfer.export_file(state, path, blobs=blobs)
+        app.answer(
+            lambda: {"file": str(path), "head": _head_data(head)},
+            lambda _look: f"Exported {head.seq} events to {clean(str(path))}.",
+        )
+    elif app.format == "json":
+        with writing(), ItemStream("lines") as stream:
+            transfer.export(state, cast("IO[bytes]", _Lines(stream)), blobs=blobs)
+    else:
+        with writing() as out:
+            transfer.export(state, out, blobs=blobs)
+            out.flush()
+
+
+class _Lines(io.RawIOBase):
+    """What an export is written to, line by line, to become items."""
+
+    def __init__(self, stream: ItemStream) -> None:
+        self._stream = stream
+
+    def write(self, line: Any) -> int:  # noqa: ANN401 - a buffer
+        self._stream.write(bytes(line).rstrip(b"\n"))
+        return len(line)
 
 
 @verb("import")
@@ -79,7 +101,7 @@ def import_(app: App, *, file: str) -> None:
     else:
         head = transfer.import_file(state, _file(file))
     app.answer(
-        lambda: {"head": {"seq": head.seq, "hash": head.hash.hex()}},
+        lambda: {"head": _head_data(head)},
         lambda _look: f"Imported {head.seq} events; the head is {head.hash.hex()}.",
     )
 
@@ -96,10 +118,7 @@ def backup(app: App, *, directory: str) -> None:
     target = _file(directory)
     head = transfer.backup(_state(app), target)
     app.answer(
-        lambda: {
-            "directory": str(target),
-            "head": {"seq": head.seq, "hash": head.hash.hex()},
-        },
+        lambda: {"directory": str(target), "head": _head_data(head)},
         lambda _look: f"Copied {head.seq} events to {clean(str(target))}.",
     )
 
@@ -114,6 +133,10 @@ def _file(name: str) -> Path:
     if not name:
         raise ValidationError("an empty name is no file")
     return Path(name).absolute()
+
+
+def _head_data(head: Head) -> dict[str, Any]:
+    return {"seq": head.seq, "hash": head.hash.hex()}
 
 
 def _hash(anchor: str | None) -> bytes | None:
@@ -136,7 +159,7 @@ def _report_data(report: Report) -> dict[str, Any]:
         "checked": report.checked,
         "first": report.first,
         "last": report.last,
-        "head": {"seq": report.head.seq, "hash": report.head.hash.hex()},
+        "head": _head_data(report.head),
         "blobs_checked": report.blobs_checked,
         "blobs_redacted": report.blobs_redacted,
         "snapshots_checked": report.snapshots_checked,
