@@ -102,13 +102,17 @@ def _result_data(result: PackageResult) -> dict[str, Any]:
 def _result_text(result: PackageResult, look: Look) -> str:
     did = {"package.added": "Added", "package.removed": "Removed"}[result.kind]
     names = clean(", ".join(result.names))
-    if result.live:
-        rest = "it is there now, and pending: `atomicstate apply` puts it into the image"
-        if result.kind == "package.removed":
-            rest = "it is gone now, and pending: `atomicstate apply` takes it out of the image"
-        if len(result.names) > 1:
-            rest = rest.replace("it is ", "they are ", 1).replace(" it ", " them ")
-    else:
+    many = len(result.names) > 1
+    they_are, them = ("they are", "them") if many else ("it is", "it")
+    if not result.live:
         did = {"Added": "To add", "Removed": "To remove"}[did]
         rest = "recorded, and pending: `atomicstate apply` makes it real"
+    elif not result.plan.changes:
+        rest = "recorded; the running system needs no change"
+    elif did == "Added":
+        rest = f"{they_are} there now, and pending: `atomicstate apply` puts {them} into the image"
+    else:
+        rest = (
+            f"{they_are} gone now, and pending: `atomicstate apply` takes {them} out of the image"
+        )
     return f"{look.paint(f'{did} {names}', 'bold')} (event {result.seq}): {rest}."
