@@ -102,7 +102,7 @@ class Blobs:
         except OSError as error:
             raise from_os_error(error, "redact", path) from error
 
-    def digests(self) -> Iterator[str]:
+    def all(self) -> Iterator[str]:
         """The names of all that are there, sorted."""
         return (path.name for path in self._files() if _DIGEST.fullmatch(path.name))
 

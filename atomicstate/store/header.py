@@ -61,7 +61,7 @@ def parse(record: bytes | None) -> Header:
         raise _damaged("its hash does not fit")
     try:
         header = _decode(encoded)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise _not_understood(encoded, error) from error
     if header.magic != MAGIC or len(header.log_id) != LOG_ID_SIZE:
         raise _damaged("it is of another program")

@@ -372,14 +372,14 @@ class Log:
         """The event in the record with the number `seq`. Raises CorruptError, TooNewError."""
         try:
             event = codec.decode(record)
-        except CorruptError as error:
+        except (CorruptError, ValueError) as error:  # ValueError: bytes that are no text
             if self.header.format > FORMAT:
                 raise TooNewError(
                     f"event {seq} has the log's format {self.header.format}, "
                     f"this program knows {FORMAT}"
                 ) from error
             raise CorruptError(
-                f"event {seq} can't be read: {error.message}", seq=seq, hint=RESTORE_HINT
+                f"event {seq} can't be read: {error}", seq=seq, hint=RESTORE_HINT
             ) from error
         if event.seq != seq:
             raise CorruptError(

@@ -143,7 +143,7 @@ class Snapshots:
         encoded = content[:-HASH_SIZE]
         try:
             file = _decode(encoded)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError) as error:  # ValueError: bytes that are no text
             raise _bad(path, "it can't be read") from error
         if _digest(encoded) != content[-HASH_SIZE:]:
             raise _bad(path, "its digest does not fit", seq=file.position)

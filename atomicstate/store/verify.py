@@ -164,7 +164,7 @@ def references(event: Event | UnknownEvent) -> list[str]:
 def _check_blobs(blobs: Blobs, whole: set[str]) -> tuple[int, int]:
     """Read every blob that was not read yet. How many there are, and how many redacted."""
     count = 0
-    for digest in blobs.digests():
+    for digest in blobs.all():
         if digest not in whole:
             blobs.get(digest)
         count += 1
