@@ -160,6 +160,21 @@ class History:
             done.append(step)
         return transaction
 
+    def apply_across_a_boot(self) -> None:
+        """An apply that is cut short after the host staged, and that the log hears of late."""
+        held, chosen = self.held(), self.pending()
+        transaction = self.apply(stop="switch", end="cut")
+        if transaction is None or held is None:
+            return
+        self.staged = (checksum(transaction), transaction)
+        self.boot()
+        self.made[transaction] = held.union(chosen)
+        self._append(bodies.StepDone("switch"), transaction)
+        staged = bodies.TransactionStaged(checksum(transaction), image_id(transaction))
+        self._append(staged, transaction)
+        self._append(bodies.StepStarted("promote"), transaction)
+        self._append(bodies.StepDone("promote"), transaction)
+
     # -- the host ----------------------------------------------------------------------------
 
     def boot(self) -> None:
@@ -188,6 +203,11 @@ class History:
     def unstage(self) -> None:
         """Something else dropped what was staged."""
         self.staged = ("", "")
+        self._observed()
+
+    def lay_overlay(self) -> None:
+        """Something else laid an overlay on /usr."""
+        self.overlay = True
         self._observed()
 
     # -- how -----------------------------------------------------------------------------------
@@ -265,19 +285,33 @@ _ops = st.one_of(
     st.tuples(st.just("overlay")),
     st.tuples(st.just("apply")),
     st.tuples(st.just("apply")),
-    st.tuples(st.just("apply some"), st.integers(0, 2**16)),
+    st.tuples(st.just("apply some"), st.integers(0, 7)),
+    st.tuples(st.just("apply some"), st.integers(0, 7)),
     st.tuples(st.just("apply"), st.sampled_from(APPLY_STEPS), _end),
-    st.tuples(st.sampled_from(["boot", "boot", "cut", "back", "foreign", "unstage"])),
+    st.tuples(st.just("boot")),
+    st.tuples(st.sampled_from(["boot", "cut", "back", "foreign", "unstage", "late", "look"])),
 )
 
 
 @st.composite
-def histories(draw: st.DrawFn, max_ops: int = 14) -> History:
+def histories(draw: st.DrawFn, max_ops: int = 20) -> History:
     """Random valid histories."""
     history = History()
+    if draw(st.booleans()):
+        _age(history)
     for op in draw(st.lists(_ops, max_size=max_ops)):
         _do(history, *op)
     return history
+
+
+def _age(history: History) -> None:
+    """Some deployments, so that the base as it was at `init` is no longer among those kept."""
+    for _round in range(3):
+        history.add("jq")
+        history.remove("jq")
+        history.add("vim", "nano")
+        history.apply()
+        history.boot()
 
 
 def _do(history: History, op: str, *args: object) -> None:  # noqa: PLR0912
@@ -301,6 +335,10 @@ def _do(history: History, op: str, *args: object) -> None:  # noqa: PLR0912
             history.apply([seq for place, seq in enumerate(pending) if bits >> place & 1])
         case ("boot",):
             history.boot()
+        case ("late",):
+            history.apply_across_a_boot()
+        case ("look",):
+            history.lay_overlay()
         case ("cut",):
             history.power_cut()
         case ("back",):
