@@ -135,7 +135,15 @@ def _in_one_go(grep: str) -> OfRecord | None:
     if any(part in grep for part in ("(?", r"\A", r"\Z")):
         return None
     anywhere = re.compile(grep, re.MULTILINE)
-    return lambda record: anywhere.search("\n".join(_texts(record[:-HASH_SIZE]))) is not None
+
+    def may_match(record: bytes) -> bool:
+        try:
+            texts = _texts(record[:-HASH_SIZE])
+        except ValueError:
+            return True  # damaged: decoding it will say so
+        return anywhere.search("\n".join(texts)) is not None
+
+    return may_match
 
 
 def _texts(encoded: bytes) -> list[str]:

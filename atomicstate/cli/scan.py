@@ -73,11 +73,9 @@ _glance = Decoder(_Glance)
 
 def glance_time(record: bytes) -> int:
     """The time in a record, in nanoseconds. Raises CorruptError where there is none."""
-    from msgspec import DecodeError
-
     try:
         return _glance.decode(record[: -codec.HASH_SIZE]).time
-    except DecodeError as error:
+    except ValueError as error:
         raise CorruptError(f"a record that is no event: {error}") from error
 
 
@@ -127,7 +125,7 @@ def _decode(log: Log, seq: int, record: bytes) -> Event | UnknownEvent:
     """Raises CorruptError, in the store's own words."""
     try:
         event = codec.decode(record)
-    except CorruptError:
+    except (CorruptError, ValueError):  # ValueError: bytes that are no text
         return log.get(seq)[0]
     return event if event.seq == seq else log.get(seq)[0]
 
