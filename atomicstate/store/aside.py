@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
-import shutil
 from typing import TYPE_CHECKING
 
 from atomicstate.errors import ConflictError, from_os_error
@@ -27,7 +25,7 @@ def built_aside(directory: Path) -> Iterator[Path]:
     _refuse_existing(directory)
     prefix = f".{directory.name}.new."
     _clean_leftovers(directory.parent, prefix)
-    aside = directory.with_name(prefix + secrets.token_hex(6))
+    aside = directory.with_name(prefix + os.urandom(6).hex())
     try:
         aside.mkdir(mode=PRIVATE_DIRECTORY)
         descriptor = os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -44,6 +42,9 @@ def built_aside(directory: Path) -> Iterator[Path]:
             _refuse_existing(directory)
             raise from_os_error(error, "make", directory) from error
     finally:
+        # Imported where it is used: it costs more than reading a page of the log.
+        import shutil
+
         shutil.rmtree(aside, ignore_errors=True)
         os.close(descriptor)
 
@@ -62,6 +63,8 @@ def _clean_leftovers(parent: Path, prefix: str) -> None:
             descriptor = os.open(leftover, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                import shutil
+
                 shutil.rmtree(leftover)
             finally:
                 os.close(descriptor)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -125,7 +124,7 @@ class Blobs:
 
 def copy_file(source: Path, target: Path) -> None:
     """A durable copy of a file that nobody changes. Its directory is the caller's to flush."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
     try:
         with (
             source.open("rb") as reader,

@@ -16,7 +16,6 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from atomicstate import process
 from atomicstate.errors import (
     AtomicstateError,
     CorruptError,
@@ -166,6 +165,9 @@ def check_pages(directory: Path, map_size: int, *, write: bool) -> None:
     """
     program = Path(__file__).with_name("probe.py")
     argv = [sys.executable, "-P", str(program), str(directory), str(map_size)]
+    # Imported where it is used: most files need no probe.
+    from atomicstate import process
+
     finished = process.run([*argv, "write"] if write else argv, timeout=PROBE_LIMIT, check=False)
     if finished.status == 0:
         return

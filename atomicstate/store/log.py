@@ -7,7 +7,7 @@ of hash (events/codec.py). Key 0 holds the header (header.py). docs/on-disk-form
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -112,7 +112,7 @@ class Log:
 
         All or nothing: it is made aside and renamed. Raises ConflictError if there is one.
         """
-        header = Header(headers.MAGIC, FORMAT, log_id or secrets.token_bytes(16), now()[0])
+        header = Header(headers.MAGIC, FORMAT, log_id or os.urandom(16), now()[0])
         with built_aside(directory) as aside:
             write_whole(aside, header, ())
         return cls.open(directory, map_size=map_size)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import time
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
@@ -75,7 +74,7 @@ class Snapshots:
             _File(_FORMAT, name, version, position, head_hash, payload)
         )
         path = self.path(name)
-        temporary = path.with_name(f".{name}.{secrets.token_hex(6)}.tmp")
+        temporary = path.with_name(f".{name}.{os.urandom(6).hex()}.tmp")
         try:
             self.directory.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
             self._clean(name)
