@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import lzma
 import shutil
 import subprocess
 import uuid
@@ -18,13 +19,15 @@ from atomicstate.host.sandbox.layout import Sandbox, open_sandbox
 from atomicstate.host.sandbox.running import Running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LIMIT = 240
 
 
 @contextmanager
-def shared_template(folder: Path) -> Iterator[Path]:
+def shared_template(
+    folder: Path, make: Callable[[Path], Running] = lambda path: Running(lifecycle.create(path))
+) -> Iterator[Path]:
     """A sandbox that is switched off, in `folder`, made by the first process that asks.
 
     The last one that leaves takes it away.
@@ -35,7 +38,7 @@ def shared_template(folder: Path) -> Iterator[Path]:
         fcntl.flock(held, fcntl.LOCK_EX)
         count = int(users.read_text()) if users.exists() else 0
         if not template.exists():
-            Running(lifecycle.create(template)).power_off()
+            make(template).power_off()
         users.write_text(str(count + 1))
     try:
         yield template
@@ -46,6 +49,43 @@ def shared_template(folder: Path) -> Iterator[Path]:
             users.write_text(str(count))
             if count == 0:
                 lifecycle.destroy(template)
+
+
+REPOSITORY = "/var/local/test-repository"
+LOCAL_BASE = "localhost/base-with-repository:1"
+
+
+def add_repository(host: SandboxHost, debs: Path, line: str) -> None:
+    """Let the running tree, and the image LOCAL_BASE, know the repository `debs` and no other.
+
+    No mirror is asked then: quick, and alone with what the test made. `line` is for sources.list.
+    """
+    context = debs.parent / "context"
+    shutil.copytree(debs, context / "repository")
+    # apt asks for the compressed index first, and calls it an error where there is none.
+    index = context / "repository/Packages"
+    index.with_suffix(".xz").write_bytes(lzma.compress(index.read_bytes()))
+    (context / "test.list").write_text(line + "\n")
+    containerfile = context / "Containerfile"
+    clear = "rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*.list"
+    clear += " /etc/apt/sources.list.d/*.sources"
+    containerfile.write_text(
+        "FROM localhost/atomicstate-base:bookworm\n"
+        f"RUN {clear}\n"
+        f"COPY repository {REPOSITORY}\n"
+        "COPY test.list /etc/apt/sources.list.d/test.list\n"
+    )
+    host.builder.build(context, containerfile, {}, LOCAL_BASE, lambda _line: None)
+    assert inside(host, "sh", "-c", clear).returncode == 0
+    root, enter = host.sandbox.tree, host.running.enter()
+    for source, target in (
+        (f"{context}/repository", f"{root}{REPOSITORY}"),
+        (f"{context}/test.list", f"{root}/etc/apt/sources.list.d/test.list"),
+    ):
+        subprocess.run([*enter, "cp", "-rT", source, target], check=True, timeout=LIMIT)
+    catalog = host.catalog
+    catalog.update(lambda _progress: None)
+    catalog.close()
 
 
 # What is written in place. The rest, objects of OSTree and layers of images, never changes: there
