@@ -77,16 +77,21 @@ def local_template(
     def make(template: Path) -> Running:
         host = copy_of(sandbox_template, template)
         scratch = tmp_path_factory.mktemp("packages")
+        made = scratch / "debs"
+
+        def deb(name: str, **parts: str) -> Path:
+            # In /usr: the rest of a running tree is not the overlay's.
+            return build_deb(made, name, files={f"/usr/share/{name}/version": "1.0"}, **parts)
+
         debs = [
-            build_deb(scratch / "debs", "tool", depends="tool-data"),
-            build_deb(scratch / "debs", "tool-data"),
-            build_deb(scratch / "debs", "other"),
-            build_deb(scratch / "debs", "rival", conflicts="tool"),
-            build_deb(scratch / "debs", "bad", postinst="echo broken on purpose >&2; exit 1"),
-            build_deb(scratch / "debs", "slow", postinst="sleep 60"),
+            deb("tool", depends="tool-data"),
+            deb("tool-data"),
+            deb("rival", conflicts="tool"),
+            deb("bad", postinst="echo broken on purpose >&2; exit 1"),
+            deb("slow", postinst="sleep 60"),
         ]
-        line = write_repository(scratch / "debs", debs, seen_at=REPOSITORY)
-        add_repository(host, scratch / "debs", line)
+        line = write_repository(made, debs, seen_at=REPOSITORY)
+        add_repository(host, made, line)
         return host.running
 
     with shared_template(shared / "local-template", make) as template:
@@ -166,7 +171,8 @@ def test_bad_names_are_refused_each_with_its_own_status(box: Box) -> None:
 def test_a_live_install_that_fails_is_taken_back_and_nothing_is_recorded(box: Box) -> None:
     ran = box("package", "add", "bad", "-y", "-f", "json")
     assert (ran.status, ran.code) == (4, "APT")
-    assert inside(box.host, "dpkg-query", "-W", "bad").returncode != 0
+    known = inside(box.host, "dpkg-query", "-W", "-f", "${db:Status-Status}", "bad").stdout
+    assert known in ("", "not-installed")
     assert box.json("status")["pending"] == []
     assert "package.added" not in box.kinds()
 
@@ -209,7 +215,7 @@ def test_a_power_cut_after_apply_loses_nothing_but_the_staging(box: Box) -> None
     assert [item["data"]["names"] for item in shown["pending"]] == [["tool"]]
     box.done("apply", "-y")
     box.reboot()
-    assert box.has("/opt/tool/version")
+    assert box.has("/usr/share/tool/version")
 
 
 @pytest.mark.parametrize("then", ["resume", "abort"])
@@ -227,7 +233,7 @@ def test_a_killed_apply_is_finished_or_taken_back(box: Box, point: str, then: st
     if then == "resume":
         assert shown["state"] == "switched"
         box.reboot()
-        assert box.has("/opt/tool/version")
+        assert box.has("/usr/share/tool/version")
     else:
         assert shown["host"]["staged"] is None
         assert [item["data"]["names"] for item in shown["pending"]] == [["tool"]]
