@@ -13,7 +13,7 @@ from atomicstate.catalog.fetch import Archives
 from atomicstate.catalog.libapt import apt_pkg
 from atomicstate.catalog.protocol import ScriptError
 from atomicstate.catalog.resolve import archive_hash
-from atomicstate.errors import AptError, NoSpaceError
+from atomicstate.errors import AptError, AtomicstateError, NoSpaceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from atomicstate.catalog.fetch import Report
     from atomicstate.catalog.libapt import Cache, DepCache, Package, PackageRecords, Version
     from atomicstate.events.plan import PackageChange, Plan
+    from atomicstate.process import Finished
 
 _FETCH_SHARE = 40.0
+# Bytes. dpkg writes its database anew each time, and can neither go on nor back without room.
+_SPARE = 8 << 20
 _MOVED_HINT = "`atomicstate package update`, then ask again: that makes a new plan"
 
 
@@ -115,18 +118,30 @@ def changing() -> Iterator[None]:
 
 
 def configure_pending() -> None:
-    """Let dpkg configure what is unpacked and run triggers that wait. Raises ScriptError."""
+    """Let dpkg configure what is unpacked and run triggers that wait.
+
+    Raises ScriptError where a script fails. A package that dpkg was killed while unpacking fails
+    too, and is not meant: it must be unpacked again first.
+    """
     finished = tree.run_dpkg(["--configure", "--pending"])
-    if finished.status != 0:
-        raise ScriptError(f"what was unpacked can't be configured: dpkg {finished.outcome}")
+    if finished.status != 0 and not any(record.broken for record in tree.database().unclean):
+        message = f"what was unpacked can't be configured: dpkg {finished.outcome}"
+        raise dpkg_error(message, finished)
+
+
+def dpkg_error(message: str, finished: Finished, *, hint: str | None = None) -> AtomicstateError:
+    """The error for a dpkg that failed; one for want of room says so by its class."""
+    if b"No space left on device" in finished.stderr:
+        return NoSpaceError(f"{message}: no space left")
+    return ScriptError(message, hint=hint)
 
 
 def _require_space(plan: Plan) -> None:
     state = os.statvfs("/usr")
-    if plan.installed_size > state.f_bavail * state.f_frsize:
+    if plan.comes and plan.installed_size + _SPARE > state.f_bavail * state.f_frsize:
         raise NoSpaceError(
-            f"the packages take {plan.installed_size} bytes more and /usr has less free; "
-            "nothing was changed"
+            f"the packages take {plan.installed_size} bytes more, dpkg needs {_SPARE} to work, and "
+            "/usr has less free; nothing was changed"
         )
 
 

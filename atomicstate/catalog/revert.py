@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from atomicstate.catalog import tree
 from atomicstate.catalog.dpkg import PlanState, before, plan_state
 from atomicstate.catalog.fetch import fetch_versions
 from atomicstate.catalog.libapt import apt_pkg
-from atomicstate.catalog.perform import Goal, changing, find_package, find_version, reach
-from atomicstate.catalog.protocol import ScriptError
+from atomicstate.catalog.perform import (
+    Goal,
+    changing,
+    dpkg_error,
+    find_package,
+    find_version,
+    reach,
+)
 from atomicstate.errors import AptError
 
 if TYPE_CHECKING:
@@ -39,7 +46,7 @@ def revert(plan: Plan, report: Report) -> None:
     with changing():
         database = tree.database()
         goals = _goals(plan, database)
-        if plan_state(plan, database) is PlanState.ABSENT:
+        if not plan.changes or plan_state(plan, database) is PlanState.ABSENT:
             return
         try:
             if goals:
@@ -50,6 +57,7 @@ def revert(plan: Plan, report: Report) -> None:
         if plan_state(plan, tree.database()) is not PlanState.ABSENT:
             _by_force(plan, report)
         _settle(plan)
+    _clean_archives(plan)
 
 
 def _goals(plan: Plan, database: Database) -> list[Goal]:
@@ -99,6 +107,16 @@ def _archives(back: Sequence[Goal], report: Report) -> list[str]:
     return fetch_versions(cache, versions, report)
 
 
+def _clean_archives(plan: Plan) -> None:
+    """Remove what was fetched for the plan, and for taking it back, from apt's cache."""
+    folder = Path(apt_pkg().config.find_dir("Dir::Cache::Archives"))
+    for change in plan.changes:
+        for version in {change.version, change.was} - {""}:
+            # libapt's name for the file: a colon would not do on every file system.
+            name = f"{change.name}_{version.replace(':', '%3a')}_{change.architecture}.deb"
+            (folder / name).unlink(missing_ok=True)
+
+
 def _take_away(goals: Sequence[Goal]) -> None:
     for option, purge in (("--purge", True), ("--remove", False)):
         names = [_dpkg_name(goal) for goal in goals if goal.purge is purge]
@@ -144,7 +162,8 @@ def _settle(plan: Plan) -> None:
         for change in plan.changes
         if database.version(change) != before(change)
     ]
-    raise ScriptError(
+    raise dpkg_error(
         f"the change could not be taken back whole: {'; '.join(wrong)} (dpkg {finished.outcome})",
+        finished,
         hint="where an overlay holds it, the next boot starts without it",
     )

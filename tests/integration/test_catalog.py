@@ -501,6 +501,14 @@ def test_an_upgrade_whose_script_fails_is_taken_back(tree: PackageTree) -> None:
     tree.catalog.revert(plan, silent)
     assert tree.catalog.state(plan) is PlanState.ABSENT
     assert tree.read("/opt/alpha/version") == "1.0"
+    assert not list((tree.root / "var/cache/apt/archives").glob("*.deb"))
+
+
+def test_taking_back_a_plan_of_which_nothing_is_there_is_no_error(tree: PackageTree) -> None:
+    tree.offer(build_deb(tree.debs, "alpha"))
+    tree.catalog.revert(tree.catalog.resolve(["alpha"], []), silent)
+    tree.catalog.revert(tree.catalog.resolve(["neighbour"], []), silent)
+    assert tree.catalog.installed(["alpha", "neighbour"]) == {"neighbour": "1.0"}
 
 
 def test_an_old_version_that_is_offered_no_more_is_named(tree: PackageTree) -> None:
@@ -569,13 +577,18 @@ def test_a_killed_install_is_finished_or_taken_back(
     assert not tree.catalog.resolve(["neighbour"], []).changes
 
 
+# The old package's postrm runs when the new files are there: dpkg then wants it unpacked again.
+@pytest.mark.parametrize("script", ["preinst", "postrm"])
 @pytest.mark.parametrize("way", ["finish", "revert"])
-def test_a_killed_upgrade_is_finished_or_taken_back(tree: PackageTree, way: str) -> None:
+def test_a_killed_upgrade_is_finished_or_taken_back(
+    tree: PackageTree, script: str, way: str
+) -> None:
     sleep_once = "test -e /opt/going || { touch /opt/going; sleep 3335.25; }"
-    one = build_deb(tree.debs, "alpha")
+    old, new = ("", sleep_once) if script == "preinst" else (sleep_once, "")
+    one = build_deb(tree.debs, "alpha", postrm=old)
     tree.offer(one)
     add(tree, "alpha")
-    tree.offer(one, build_deb(tree.debs, "alpha", "2.0", preinst=sleep_once))
+    tree.offer(one, build_deb(tree.debs, "alpha", "2.0", preinst=new))
     plan = tree.catalog.resolve(["alpha"], [])
     killed_at(tree, plan, "/opt/going")
     assert tree.catalog.state(plan) is PlanState.PARTIAL
