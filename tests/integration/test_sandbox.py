@@ -187,6 +187,10 @@ def test_destroying_leaves_nothing(sandbox_host: SandboxHost) -> None:
     sandbox_host.overlay.enable()
     namespace = sandbox.pin.stat().st_ino
     with subprocess.Popen(sandbox_host.running.command(["sleep", "100"])) as child:
+        # nsenter needs a moment until it is in there.
+        deadline = time.monotonic() + 20
+        while child.pid not in processes_in(namespace) and time.monotonic() < deadline:
+            time.sleep(0.02)
         lifecycle.destroy(sandbox.directory)
         assert child.wait(20) == -signal.SIGKILL
     assert not sandbox.directory.exists()
