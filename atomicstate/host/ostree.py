@@ -98,6 +98,7 @@ class OstreeDeployer:
             staged=staged.deployment() if staged else None,
             rollback=others[0] if others else None,
             rollback_queued=bool(booted and found[0] is not booted),
+            others=tuple(others[1:]),
         )
 
     def stage(self, image: Image) -> None:
@@ -137,6 +138,44 @@ class OstreeDeployer:
             return
         self._system.set_staged(None)
         self._prune()
+
+    def rollback(self, checksum: str) -> None:
+        """Put the rollback deployment `checksum` first. Raises HostError."""
+        status = self.status()
+        slot = status.rollback
+        if slot is None or slot.checksum != checksum:
+            raise HostError(f"{checksum[:12]} is not in the rollback slot: nothing was changed")
+        if not status.rollback_queued:
+            self._put_first(slot)
+        if status.staged is not None:
+            self.unstage(status.staged.checksum)
+
+    def unqueue(self) -> None:
+        """Put the booted deployment first again. Raises HostError."""
+        status = self.status()
+        if status.rollback_queued and status.booted is not None:
+            self._put_first(status.booted)
+
+    def remove(self, checksum: str) -> None:
+        """Drop the deployment `checksum`; one that is not there is no error.
+
+        Raises HostError for one that is booted, staged, pinned or in the rollback slot.
+        """
+        status = self.status()
+        found = next((one for one in status.all if one.checksum == checksum), None)
+        if found is None:
+            return
+        if found.pinned or found not in status.others:
+            raise HostError(f"the deployment {checksum[:12]} is in use: nothing was changed")
+        keep = [status.staged.checksum] if status.staged else []
+        _child("remove", {**self._request(found), "keep": keep})
+
+    def _put_first(self, deployment: Deployment) -> None:
+        _child("first", self._request(deployment))
+
+    def _request(self, deployment: Deployment) -> dict[str, str]:
+        name = f"{deployment.checksum}.{deployment.serial}"
+        return {"sysroot": str(self._system.sysroot), "deployment": name}
 
     def commit(self, image: Image, var: Path | None = None) -> str:
         """The commit of the image's tree, made unless it is there.

@@ -101,7 +101,7 @@ def deploy(request: dict[str, Any]) -> dict[str, Any]:
     sysroot = _load(gi, request["sysroot"])
     # Between those that name the same commit the serial tells.
     deployments = sysroot.get_deployments()
-    present = {f"{one.get_csum()}.{one.get_deployserial()}": one for one in deployments}
+    present = {_name(one): one for one in deployments}
     merge = present.get(request["merge"])
     if request["merge"] and merge is None:
         raise HostError(f"the deployment to merge with, {request['merge']}, is gone")
@@ -114,6 +114,33 @@ def deploy(request: dict[str, Any]) -> dict[str, Any]:
     kept.sort(key=lambda one: one is not merge)
     sysroot.write_deployments([made, *kept], None)
     return _prune(sysroot, [])
+
+
+def first(request: dict[str, Any]) -> dict[str, Any]:
+    """Put the deployment `deployment` (checksum.serial) first: it boots next."""
+    sysroot = _load(_bindings(), request["sysroot"])
+    deployments = sysroot.get_deployments()
+    chosen = [one for one in deployments if _name(one) == request["deployment"]]
+    if not chosen:
+        raise HostError(f"the deployment {request['deployment']} is gone")
+    if deployments[0] is not chosen[0]:
+        rest = [one for one in deployments if one is not chosen[0]]
+        sysroot.write_deployments([*chosen, *rest], None)
+    return {}
+
+
+def remove(request: dict[str, Any]) -> dict[str, Any]:
+    """Drop the deployment `deployment` (checksum.serial), and what only it held."""
+    sysroot = _load(_bindings(), request["sysroot"])
+    deployments = sysroot.get_deployments()
+    kept = [one for one in deployments if _name(one) != request["deployment"]]
+    if len(kept) < len(deployments):
+        sysroot.write_deployments(kept, None)
+    return _prune(sysroot, request["keep"])
+
+
+def _name(deployment: GObject) -> str:
+    return f"{deployment.get_csum()}.{deployment.get_deployserial()}"
 
 
 def prune(request: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +188,13 @@ def _load(gi: _Bindings, path: str) -> GObject:
 def main(argv: list[str]) -> int:
     """Run one verb; print the answer."""
     verb, request = argv[0], json.loads(argv[1])
-    verbs = {"commit": commit, "deploy": deploy, "prune": prune}
+    verbs = {
+        "commit": commit,
+        "deploy": deploy,
+        "first": first,
+        "remove": remove,
+        "prune": prune,
+    }
     try:
         answer = verbs[verb](request)
     except AtomicstateError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ _NO_SPACE = re.compile(
     r"no space left on device|disk quota exceeded|have enough free space", re.IGNORECASE
 )
 _LAYER = re.compile(r"/([0-9a-f]{64}/diff)(?=:|$)")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$")
 _UNKNOWN = re.compile(r"image not known|invalid reference format|no such image|repository name")
 
 
@@ -114,6 +116,11 @@ class PodmanBuilder:
 
     def find(self, labels: Mapping[str, str]) -> Image | None:
         """The newest image that carries all of `labels`, or None."""
+        found = self.images(labels)
+        return found[-1] if found else None
+
+    def images(self, labels: Mapping[str, str]) -> tuple[Image, ...]:
+        """Every image that carries all of `labels`, oldest first."""
         # By name alone: podman takes a value for a pattern, and divides it at commas.
         filters = [f"--filter=label={key}" for key in sorted(labels)]
         finished = self._run("images", "--no-trunc", "--format=json", *filters)
@@ -121,11 +128,31 @@ class PodmanBuilder:
             raise failure(finished, "listing the images")
         listed: list[dict[str, Any]] = json.loads(finished.stdout or b"[]") or []
         wanted = labels.items()
-        matching = [item for item in listed if wanted <= (item.get("Labels") or {}).items()]
-        if not matching:
-            return None
-        newest = max(matching, key=lambda item: int(item.get("Created", 0)))
-        return self.resolve(newest["Id"])
+        ids = {
+            item["Id"]: int(item.get("Created", 0))
+            for item in listed
+            if wanted <= (item.get("Labels") or {}).items()
+        }
+        return tuple(self.resolve(name) for name in sorted(ids, key=ids.__getitem__))
+
+    def pull(self, reference: str, on_line: Callable[[str], None]) -> None:
+        """Fetch what `reference` names in its registry now; one of localhost has none.
+
+        Raises ImageError, ContainerError, NoSpaceError.
+        """
+        if check_reference(reference).startswith("localhost/"):
+            return
+        argv = self.storage.argv("pull", "--", reference)
+        finished = process.stream(argv, on_line, timeout=_LIMIT)
+        if finished.status != 0:
+            raise failure(finished, f"pulling {reference}")
+
+    def remove_image(self, image_id: str) -> None:
+        """Drop the image `image_id`, all its names with it; none there is no error."""
+        name = check_reference(image_id).removeprefix("sha256:")
+        finished = self._run("rmi", "--force", "--ignore", "--", name)
+        if finished.status != 0:
+            raise failure(finished, f"removing the image {image_id}")
 
     def build(
         self,
@@ -225,4 +252,15 @@ def _image(found: dict[str, Any], reference: str) -> Image:
         digest=found.get("Digest", ""),
         architecture=found.get("Architecture", ""),
         labels=dict(found.get("Labels") or {}),
+        created=_nanoseconds(found.get("Created", "")),
+        size=int(found.get("Size", 0)),
     )
+
+
+def _nanoseconds(time: str) -> int:
+    """RFC 3339, as podman writes it, in nanoseconds since 1970; 0 for what is no time."""
+    match = _TIME.match(time)
+    if match is None:
+        return 0
+    seconds = datetime.fromisoformat(f"{match[1]}{match[3].replace('Z', '+00:00')}").timestamp()
+    return int(seconds) * 10**9 + int(f"{match[2] or '0':0<9}"[:9])

@@ -29,7 +29,8 @@ class Deployment(Struct, frozen=True):
     """A deployment, as the boot loader entries and origin files show it.
 
     `image` is the reference (or image id) it was made from, `image_digest` the image's id,
-    `labels` those of the image: a deployment of ours carries the LABEL_ ones.
+    `labels` those of the image: a deployment of ours carries the LABEL_ ones. `locked`: it is
+    staged, and will not be finalized. `incompatible`: the host's tool can't change it.
     """
 
     checksum: str
@@ -38,6 +39,8 @@ class Deployment(Struct, frozen=True):
     image_digest: str
     labels: dict[str, str]
     pinned: bool = False
+    locked: bool = False
+    incompatible: bool = False
 
     def transaction_of(self, log_id: str) -> str:
         """The transaction of the log `log_id` (hexadecimal) that made it, empty where none did."""
@@ -46,7 +49,10 @@ class Deployment(Struct, frozen=True):
 
 
 class HostStatus(Struct, frozen=True):
-    """The deployments now. Any of them may be missing."""
+    """The deployments now. Any of them may be missing.
+
+    `rollback_queued`: the rollback deployment boots next, unless something is staged.
+    """
 
     driver: str
     boot: BootInstance | None
@@ -54,6 +60,20 @@ class HostStatus(Struct, frozen=True):
     staged: Deployment | None
     rollback: Deployment | None
     rollback_queued: bool = False
+    others: tuple[Deployment, ...] = ()
+
+    @property
+    def boots_next(self) -> Deployment | None:
+        """H: the staged one unless it is locked, else a queued rollback, else the booted one."""
+        if self.staged is not None and not self.staged.locked:
+            return self.staged
+        return self.rollback if self.rollback_queued else self.booted
+
+    @property
+    def all(self) -> tuple[Deployment, ...]:
+        """Every deployment, staged, booted and rollback first."""
+        named = (self.staged, self.booted, self.rollback)
+        return (*(item for item in named if item is not None), *self.others)
 
 
 class OverlayState(Struct, frozen=True):
@@ -64,13 +84,18 @@ class OverlayState(Struct, frozen=True):
 
 
 class Image(Struct, frozen=True):
-    """An image in the builder's storage. `id` is `sha256:<hex>` of its configuration."""
+    """An image in the builder's storage. `id` is `sha256:<hex>` of its configuration.
+
+    `created` is UTC in nanoseconds since 1970, 0 where it is not known; `size` is in bytes.
+    """
 
     id: str
     reference: str
     digest: str
     architecture: str
     labels: dict[str, str]
+    created: int = 0
+    size: int = 0
 
 
 class Overlay(Protocol):
@@ -108,6 +133,19 @@ class Builder(Protocol):
     def remove(self, tag: str) -> None:
         """Effect: drop the image `tag` and what a build that was cut short left behind."""
 
+    def pull(self, reference: str, on_line: Callable[[str], None]) -> None:
+        """Effect: fetch what `reference` names in its registry now into local storage.
+
+        A reference to this machine alone (localhost/...) has no registry: nothing is done.
+        Raises ImageError, ContainerError, NoSpaceError.
+        """
+
+    def images(self, labels: Mapping[str, str]) -> tuple[Image, ...]:
+        """Probe: every image that carries all of `labels`, oldest first."""
+
+    def remove_image(self, image_id: str) -> None:
+        """Effect: drop the image `image_id`, all its names with it; none there is no error."""
+
 
 class Deployer(Protocol):
     """Stages images as deployments."""
@@ -120,6 +158,22 @@ class Deployer(Protocol):
 
     def unstage(self, checksum: str) -> None:
         """Effect: drop the staged deployment `checksum`; one that is not there is no error."""
+
+    def rollback(self, checksum: str) -> None:
+        """Effect: the rollback deployment `checksum` boots next; never toggles.
+
+        One that boots next already is left so. What is staged is dropped by it: unstage first.
+        Raises HostError where `checksum` is not in the rollback slot.
+        """
+
+    def unqueue(self) -> None:
+        """Effect: the booted deployment boots next again, where a rollback was queued."""
+
+    def remove(self, checksum: str) -> None:
+        """Effect: drop the deployment `checksum`; one that is not there is no error.
+
+        Raises HostError for one that is booted, staged, pinned or in the rollback slot.
+        """
 
 
 class Host(Protocol):

@@ -10,8 +10,10 @@ import re
 import uuid
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from atomicstate.catalog.client import PlanState, Progress
-from atomicstate.errors import ImageError, NotFoundError
+from atomicstate.errors import HostError, ImageError, NotFoundError
 from atomicstate.events.event import BootInstance
 from atomicstate.events.plan import PackageChange, Plan
 from atomicstate.host.ports import Deployment, HostStatus, Image, OverlayState
@@ -41,6 +43,9 @@ class FakeHost:
         self.deployments: dict[str, Deployment | None] = dict.fromkeys(
             ("booted", "staged", "rollback")
         )
+        self.queued = False
+        self.others: list[Deployment] = []
+        self.registry: dict[str, frozenset[str]] = {}
         self.overlay_on = False
         self.calls: list[str] = []
         self._serial = 0
@@ -183,6 +188,31 @@ class FakeHost:
         self.images.pop(tag, None)
         self._worked("remove")
 
+    def pull(self, reference: str, on_line: Callable[[str], None]) -> None:
+        """`registry` maps a reference to the packages that its newest image holds."""
+        self._effect("pull")
+        on_line(f"pulling {reference}")
+        packages = self.registry.get(reference)
+        if packages is not None:
+            if old := self.images.pop(reference, None):
+                self.images[old[0].id] = old
+            made = self._image(f"{reference} {sorted(packages)}", {}, packages)
+            del self.images[made.reference]
+            self.images[reference] = (msgspec.structs.replace(made, reference=reference), packages)
+        self._worked("pull")
+
+    def images_with(self, labels: Mapping[str, str]) -> tuple[Image, ...]:
+        return tuple(
+            image
+            for image, _packages in self.images.values()
+            if all(image.labels.get(key) == value for key, value in labels.items())
+        )
+
+    def remove_image(self, image_id: str) -> None:
+        self._effect("remove_image")
+        self.images = {tag: it for tag, it in self.images.items() if it[0].id != image_id}
+        self._worked("remove_image")
+
     # -- deployer ----------------------------------------------------------------------------
 
     def _deployment(self, image: Image) -> Deployment:
@@ -196,7 +226,32 @@ class FakeHost:
         return BootInstance(uuid.uuid4().hex, 0, booted.checksum, booted.serial)
 
     def status(self) -> HostStatus:
-        return HostStatus(driver=self.driver, boot=self.boot, **self.deployments)
+        return HostStatus(
+            driver=self.driver,
+            boot=self.boot,
+            rollback_queued=self.queued,
+            others=tuple(self.others),
+            **self.deployments,
+        )
+
+    def rollback(self, checksum: str) -> None:
+        self._effect("rollback")
+        slot = self.deployments["rollback"]
+        if slot is None or slot.checksum != checksum:
+            raise HostError(f"{checksum} is not in the rollback slot")
+        self.deployments["staged"] = None
+        self.queued = True
+        self._worked("rollback")
+
+    def unqueue(self) -> None:
+        self._effect("unqueue")
+        self.queued = False
+        self._worked("unqueue")
+
+    def remove_deployment(self, checksum: str) -> None:
+        self._effect("remove_deployment")
+        self.others = [item for item in self.others if item.checksum != checksum]
+        self._worked("remove_deployment")
 
     def stage(self, image: Image) -> None:
         self._effect("stage")
@@ -208,6 +263,7 @@ class FakeHost:
         staged = self.deployments["staged"]
         if staged and staged.checksum == checksum:
             self.deployments["staged"] = None
+        self._worked("unstage")
 
     # -- what happens to a machine -----------------------------------------------------------
 
@@ -217,11 +273,19 @@ class FakeHost:
         if staged and not power_cut:
             self.deployments["rollback"] = self.deployments["booted"]
             self.deployments["booted"] = staged
+        elif self.queued:
+            self.boot_rollback()
+        self.queued = False
         self.overlay_on = False
         booted = self.deployments["booted"]
         assert booted is not None
         self.tree = set(self.packages_of(booted.image_digest))
         self.boot = self._new_boot()
+
+    def boot_rollback(self) -> None:
+        """What a reboot does where the rollback is queued, or a person chose it in the menu."""
+        slots = self.deployments
+        slots["booted"], slots["rollback"] = slots["rollback"], slots["booted"]
 
     def packages_of(self, image_id: str) -> frozenset[str]:
         return next(packages for image, packages in self.images.values() if image.id == image_id)
@@ -233,11 +297,22 @@ class Builder:
     def __init__(self, host: FakeHost) -> None:
         self._host = host
         self.find, self.build, self.remove = host.find, host.build, host.remove
-        self.resolve = host.resolve_image
+        self.resolve, self.images = host.resolve_image, host.images_with
+        self.pull, self.remove_image = host.pull, host.remove_image
+
+
+class Deployer:
+    """The deployer's side of a FakeHost (its `remove` and the builder's differ)."""
+
+    def __init__(self, host: FakeHost) -> None:
+        self.status, self.stage, self.unstage = host.status, host.stage, host.unstage
+        self.rollback, self.unqueue = host.rollback, host.unqueue
+        self.remove = host.remove_deployment
 
 
 def fake_host(base: Sequence[str] = ("bash", "coreutils")) -> FakeHost:
     """A FakeHost, ready for a session."""
     host = FakeHost(base)
     host.builder = Builder(host)  # type: ignore[assignment]
+    host.deployer = Deployer(host)  # type: ignore[assignment]
     return host
