@@ -252,7 +252,7 @@ def test_an_edited_recipe_is_left_alone_as_drift(machine):
         path.write_text("image: mine:1\n", encoding="utf-8")
         type(machine.host).stage(machine.host, *args)
 
-    machine.host.stage = edited
+    machine.host.deployer.stage = edited
     machine.command(lambda s: apply.carry_out(s, proposal, SILENT))
     assert path.read_text(encoding="utf-8") == "image: mine:1\n"
     assert machine.events()[-1].body.__class__.__name__ == "StepSkipped"
