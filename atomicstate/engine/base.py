@@ -8,6 +8,7 @@ from atomicstate.engine import apply
 from atomicstate.engine.unfinished import refuse_unfinished
 from atomicstate.errors import NoOperationError
 from atomicstate.events.bodies import BaseSet
+from atomicstate.projectors.pending import kept
 from atomicstate.projectors.recipe import base_of
 from atomicstate.recipe.reference import valid_reference
 
@@ -27,7 +28,7 @@ def propose(session: Session, reference: str) -> BaseSet:
     refuse_unfinished(session, system)
     apply.require_own(system)
     image = session.host.builder.resolve(reference)
-    base, base_id, _architecture = base_of(system, frozenset(system.wanted))
+    base, base_id, _architecture = base_of(system, kept(system))
     if (base, base_id) == (reference, image.id):
         raise NoOperationError(f"the base is {reference} already")
     return BaseSet(reference, image.id, image.architecture)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def recipe(session: Session, *, applied: bool = False) -> DocumentResult:
-    """The recipe of what is wanted, or of what boots next (`applied`)."""
+    """The recipe of what is wanted and not held back, or of what boots next (`applied`)."""
     system = session.system()
     return recipe_document(session, system, _seqs(system, applied=applied))
 
@@ -61,7 +61,7 @@ def adopted(system: System) -> SystemInitialized:
 
 def _seqs(system: System, *, applied: bool) -> frozenset[int]:
     if not applied:
-        return frozenset(system.wanted)
+        return pending.kept(system)
     found = pending.applied(system)
     if found is None:
         raise ConflictError(

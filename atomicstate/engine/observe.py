@@ -22,6 +22,8 @@ def news(
         *_named(status.staged, log_id),
         *_named(status.rollback, log_id),
         overlay.active,
+        status.rollback_queued,
+        status.staged is not None and status.staged.locked,
     )
     if known.boot is not None and status.boot is not None and known.boot != status.boot:
         booted = HostBooted(
@@ -31,6 +33,8 @@ def news(
             seen.staged_txn,
             seen.rollback,
             seen.rollback_txn,
+            seen.queued,
+            seen.locked,
         )
         return (booted, seen) if overlay.active else (booted,)
     last = HostObserved(
@@ -41,6 +45,8 @@ def news(
         known.rollback,
         known.rollback_txn,
         known.overlay,
+        known.queued,
+        known.locked,
     )
     return () if seen == last else (seen,)
 

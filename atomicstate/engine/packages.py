@@ -12,7 +12,7 @@ from atomicstate.errors import AptError, ConflictError, CorruptError, HostError,
 from atomicstate.events.bodies import PackageAdded, PackageRemoved, TransactionBegun
 from atomicstate.events.ids import new_id
 from atomicstate.machine import table
-from atomicstate.projectors.pending import pending
+from atomicstate.projectors.pending import kept, pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,7 +104,7 @@ class _Wishes:
     def __init__(self, session: Session, system: System) -> None:
         self._last: dict[str, tuple[str, bool]] = {}
         self._brought: set[str] = set()
-        for seq in sorted(system.wanted):
+        for seq in sorted(kept(system)):
             action = system.actions[seq]
             if action.kind not in _KINDS.values():
                 continue
@@ -227,7 +227,7 @@ def _result(proposal: PackageProposal, seq: int, transaction: str | None) -> Pac
 
 def _warn_unfinished(session: Session, system: System, reporter: Reporter) -> None:
     for item in found_in(session, system):
-        if item.mode == table.APPLY and not item.running:
+        if item.mode not in table.OF_THE_OVERLAY and not item.running:
             reporter.note(
                 f"`{item.verb}` was cut short at the step {item.step}: `atomicstate resume` goes"
                 " on with it, `atomicstate abort` takes it back"

@@ -22,7 +22,7 @@ from atomicstate.events.bodies import (
     StepUndone,
     TransactionRolledBack,
 )
-from atomicstate.machine import recovery, table
+from atomicstate.machine import recovery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -192,8 +192,8 @@ class Runner:
         """Log the failure and take all back. Returns what is to be raised."""
         if not isinstance(error, AtomicstateError):
             error = CanceledError("canceled: everything was taken back")
-        if self._pipeline.state == table.SWITCHED:
-            error.hint = "the deployment is staged; `atomicstate resume` does the rest"
+        if self._pipeline.past_pivot:
+            error.hint = "what boots next is changed; `atomicstate resume` does the rest"
             return error
         if effect.step not in self._statuses:
             if not self._statuses:

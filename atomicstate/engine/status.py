@@ -14,6 +14,7 @@ from atomicstate.engine.results import (
 )
 from atomicstate.engine.unfinished import found_in, statuses_of
 from atomicstate.machine.state import pipeline_state
+from atomicstate.projectors.pending import kept
 from atomicstate.projectors.recipe import base_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def status(session: Session) -> StatusResult:
     overlay = session.host.overlay.state()
     pending = pending_results(session, system)
     head = session.log.head()
-    base, _base_id, _architecture = base_of(system, frozenset(system.wanted))
+    base, _base_id, _architecture = base_of(system, kept(system))
     return StatusResult(
         state=pipeline_state(
             [(item.mode, statuses_of(item)) for item in system.open.values()],

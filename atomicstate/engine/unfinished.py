@@ -50,7 +50,8 @@ def statuses_of(item: OpenTransaction) -> Mapping[str, str]:
 
 def _running(session: Session, mode: str) -> bool:
     state = session.state
-    holder = state.pipeline_holder() if mode == table.APPLY else state.recording_holder()
+    recording = mode in table.OF_THE_OVERLAY
+    holder = state.recording_holder() if recording else state.pipeline_holder()
     return holder is not None
 
 
@@ -84,7 +85,7 @@ def resume_live(session: Session, reporter: Reporter) -> bool:
     Returns whether there was any.
     """
     system = session.system()
-    unfinished = [item for item in system.open.items() if item[1].mode != table.APPLY]
+    unfinished = [item for item in system.open.items() if item[1].mode in table.OF_THE_OVERLAY]
     for transaction, item in unfinished:
         reporter.note(f"`{item.actor.verb}` was cut short earlier: going on with it first")
         _one(session, reporter, transaction, item, forward=True)
@@ -94,9 +95,9 @@ def resume_live(session: Session, reporter: Reporter) -> bool:
 def _each(session: Session, reporter: Reporter, *, forward: bool) -> RecoveryResult:
     system = session.observe()
     done = []
-    # Live work first: an apply's guard waits for it.
+    # The overlay's work first: an apply's guard waits for it.
     for transaction, item in sorted(
-        system.open.items(), key=lambda entry: entry[1].mode == table.APPLY
+        system.open.items(), key=lambda entry: entry[1].mode not in table.OF_THE_OVERLAY
     ):
         with _lock(session, item.mode):
             now = session.system().open.get(transaction)
@@ -107,9 +108,9 @@ def _each(session: Session, reporter: Reporter, *, forward: bool) -> RecoveryRes
 
 
 def _lock(session: Session, mode: str) -> AbstractContextManager[object]:
-    if mode == table.APPLY:
-        return session.pipeline()
-    return session.recording()
+    if mode in table.OF_THE_OVERLAY:
+        return session.recording()
+    return session.pipeline()
 
 
 def _one(
@@ -123,7 +124,7 @@ def _one(
     statuses = statuses_of(item)
     run = _run_of(session, reporter, transaction, item)
     state = transaction_state(item.mode, statuses)
-    if state == table.ROLLING_BACK or (not forward and state != table.SWITCHED):
+    if state == table.ROLLING_BACK or (not forward and not table.past_pivot(item.mode, state)):
         reason = item.reason or "taken back by `atomicstate abort`"
         run.abort(statuses, reason, item.code or "CANCELED")
         return RecoveredResult(transaction, item.mode, "rolled_back", session.log.head().seq)

@@ -56,18 +56,53 @@ class BaseSet(Body, frozen=True, array_like=True, gc=False, tag="base.set"):
     architecture: str
 
 
+class BaseUpdated(Body, frozen=True, array_like=True, gc=False, tag="base.updated"):
+    """The base's reference names the image `image_id` now: that shall be in FROM."""
+
+    reference: str
+    image_id: str
+    architecture: str
+
+
+class DeploymentAdopted(Body, frozen=True, array_like=True, gc=False, tag="deployment.adopted"):
+    """A deployment that this log did not make counts as ours: its image is the base from now on.
+
+    What it holds is this action alone; whatever else is wanted is pending on top of it.
+    """
+
+    checksum: str
+    reference: str
+    image_id: str
+    architecture: str
+
+
+class WantedChanged(Body, frozen=True, array_like=True, gc=False, tag="wanted.changed"):
+    """The actions `void` are not wanted any more, the actions `revive` are again, and why."""
+
+    void: tuple[int, ...] = ()
+    revive: tuple[int, ...] = ()
+    why: str = ""
+
+
 # -- intent --------------------------------------------------------------------------------
 
 
 class TransactionBegun(Body, frozen=True, array_like=True, gc=False, tag="transaction.begun"):
     """One run of the machine begins, with all that it is to do.
 
-    `mode` is live or apply. An apply has `add` and `drop` (the selection, as sequence numbers,
-    against the deployment of the transaction `parent`, empty for the base as it was at `init`),
+    `mode` says what it does: live, overlay, restore, apply, deploy, rollback, unstage or prune.
+    An apply has `add` and `drop` (the selection, as sequence numbers,
+    against the deployment of the transaction `parent`, empty for the base as it was at `init`,
+    a checksum for one that was adopted),
     and all that the render read: base reference and id, architecture, dialect, renderer version;
     `recipe` and `containerfile` are digests of blobs. `staged_before` is the checksum that was
     staged when it began, `boots_next` of what would boot next. A live one has `action` (the wire
     name), `names`, `in_base` and the plan. `user_recipe` is the digest that image.yml had.
+
+    A deploy makes the image of the transaction `target` boot next, with the fields of its apply;
+    a rollback does that with the deployment of the checksum `target`, and an unstage drops it:
+    both hold back the actions `held`. A restore carries out its plan again, for the actions
+    `add`. A prune removes `objects` ("image <id>", "deployment <checksum>").
     """
 
     mode: str
@@ -89,10 +124,16 @@ class TransactionBegun(Body, frozen=True, array_like=True, gc=False, tag="transa
     plan_blob: str = ""
     user_recipe: str = ""
     in_base: tuple[str, ...] = ()
+    target: str = ""
+    held: tuple[int, ...] = ()
+    objects: tuple[str, ...] = ()
 
 
 class StepStarted(Body, frozen=True, array_like=True, gc=False, tag="step.started"):
-    """`step` (overlay, live, config, containerfile, build, switch, promote) is about to be done."""
+    """`step` is about to be done.
+
+    overlay, live, config, containerfile, build, unqueue, switch, promote, rollback, unstage, prune.
+    """
 
     step: str
 
@@ -172,7 +213,8 @@ class TransactionRolledBack(
 class HostObserved(Body, frozen=True, array_like=True, gc=False, tag="host.observed"):
     """The deployments, by checksum, differ from what was last known; `*_txn` made them.
 
-    An empty checksum: there is none. `overlay`: one lies on /usr.
+    An empty checksum: there is none. `overlay`: one lies on /usr. `queued`: the rollback
+    deployment boots next; `locked`: what is staged does not.
     """
 
     booted: str
@@ -182,6 +224,8 @@ class HostObserved(Body, frozen=True, array_like=True, gc=False, tag="host.obser
     rollback: str
     rollback_txn: str
     overlay: bool
+    queued: bool = False
+    locked: bool = False
 
 
 class HostBooted(Body, frozen=True, array_like=True, gc=False, tag="host.booted"):
@@ -196,12 +240,35 @@ class HostBooted(Body, frozen=True, array_like=True, gc=False, tag="host.booted"
     staged_txn: str
     rollback: str
     rollback_txn: str
+    queued: bool = False
+    locked: bool = False
+
+
+class WantedHeld(Body, frozen=True, array_like=True, gc=False, tag="wanted.held"):
+    """What a rollback took away: the actions `seqs`, and none else, are held back.
+
+    They stay wanted, and a plain apply leaves them out until one that names them.
+    """
+
+    seqs: tuple[int, ...]
+
+
+class LiveBroken(Body, frozen=True, array_like=True, gc=False, tag="live.broken"):
+    """A live change could be neither finished nor taken back: /usr is as `reason` says.
+
+    It lasts until the next boot, which takes the overlay away.
+    """
+
+    reason: str
 
 
 AnyBody = (
     PackageAdded
     | PackageRemoved
     | BaseSet
+    | BaseUpdated
+    | DeploymentAdopted
+    | WantedChanged
     | TransactionBegun
     | StepStarted
     | StepUndoing
@@ -214,11 +281,22 @@ AnyBody = (
     | TransactionRolledBack
     | HostObserved
     | HostBooted
+    | WantedHeld
+    | LiveBroken
 )
 
 ALL: tuple[type[Body], ...] = AnyBody.__args__
 
-ACTIONS: frozenset[str] = frozenset({"package.added", "package.removed", "base.set"})
+ACTIONS: frozenset[str] = frozenset(
+    {
+        "package.added",
+        "package.removed",
+        "base.set",
+        "base.updated",
+        "deployment.adopted",
+        "wanted.changed",
+    }
+)
 """The wire names of the kinds by which somebody asks for a change of the image."""
 
 

@@ -6,7 +6,7 @@ from atomicstate.machine import table
 
 
 def mermaid() -> str:
-    """A Mermaid state diagram of both kinds of transaction, joined at `recorded`."""
+    """A Mermaid state diagram of all kinds of transaction, joined at `recorded`."""
     lines = ["stateDiagram-v2", f"    [*] --> {table.IDLE}"]
     moves = {(move.source, move.target, move.step): None for move in table.MOVES}
     lines += [f"    {source} --> {target}: {step}" for source, target, step in moves]
@@ -16,7 +16,7 @@ def mermaid() -> str:
         failing = {
             move.source: None
             for move in table.MOVES
-            if move.mode == mode and move.source != table.SWITCHED
+            if move.mode == mode and not table.past_pivot(mode, move.source)
         }
         lines += [f"    {state} --> {table.ROLLING_BACK}: {mode} fails" for state in failing]
         lines.append(f"    {table.ROLLING_BACK} --> {start}: {mode} undone")

@@ -66,6 +66,11 @@ class Pipeline:
         self.require(step)
         getattr(self, step_trigger(step))()
 
+    @property
+    def past_pivot(self) -> bool:
+        """Whether there is no way but forward."""
+        return table.past_pivot(self.mode, self.state)
+
     def fail(self) -> None:
         """Go to `rolling_back`: a step before the pivot failed."""
         self._trigger("break_off")
@@ -95,9 +100,10 @@ def _transitions(mode: str) -> list[dict[str, Any]]:
         {"trigger": step_trigger(move.step), "source": move.source, "dest": move.target}
         for move in moves
     ]
-    if mode == table.APPLY:
+    if mode in (table.APPLY, table.DEPLOY):
         rows[0]["conditions"] = "all_ready"
-    before_pivot = list(dict.fromkeys(m.source for m in moves if m.source != table.SWITCHED))
+    sources = dict.fromkeys(move.source for move in moves)
+    before_pivot = [source for source in sources if not table.past_pivot(mode, source)]
     rows.append({"trigger": "break_off", "source": before_pivot, "dest": table.ROLLING_BACK})
     rows.append({"trigger": "go_back", "source": table.ROLLING_BACK, "dest": table.START[mode]})
     return rows

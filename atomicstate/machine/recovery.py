@@ -32,8 +32,12 @@ RESUME: dict[str, dict[str, str]] = {
     "config": {DONE: ADOPT, ABSENT: DO},
     "containerfile": {DONE: ADOPT, ABSENT: DO},
     "build": {DONE: ADOPT, ABSENT: DO},
+    "unqueue": {DONE: ADOPT, ABSENT: DO},
     "switch": {DONE: ADOPT, ABSENT: DO, OTHER: ASK},
     "promote": {DONE: ADOPT, ABSENT: DO, OTHER: SKIP},
+    "rollback": {DONE: ADOPT, ABSENT: DO, OTHER: ASK},
+    "unstage": {DONE: ADOPT, ABSENT: DO, OTHER: ASK},
+    "prune": {DONE: ADOPT, PARTIAL: FINISH, ABSENT: DO},
 }
 """Step -> answer -> decision, for a step whose intent is in the log and whose outcome is not."""
 

@@ -22,6 +22,8 @@ def transaction_state(mode: str, steps: Mapping[str, str]) -> str:
         return table.ROLLING_BACK
     state = table.START[mode]
     for step in table.steps(mode):
+        if step in table.OPTIONAL and step not in steps:
+            continue
         if steps.get(step) not in _DONE:
             break
         state = table.move_of(mode, step).target
@@ -37,11 +39,11 @@ def pipeline_state(
 ) -> str:
     """What `status` calls the state.
 
-    That of the running or interrupted transaction (an apply's before a live one's), else the
+    That of the running or interrupted transaction (the overlay's last), else the
     first that holds: switched (something else boots next), recorded (something is pending),
     overlay, idle.
     """
-    for mode, steps in sorted(open_transactions, key=lambda item: item[0] != table.APPLY):
+    for mode, steps in sorted(open_transactions, key=lambda item: item[0] in table.OF_THE_OVERLAY):
         return transaction_state(mode, steps)
     if switched:
         return table.SWITCHED

@@ -31,24 +31,55 @@ class Move(NamedTuple):
 
 ENABLE = "overlay"
 LIVE = "live"
+RESTORE = "restore"
 APPLY = "apply"
+DEPLOY = "deploy"
+ROLLBACK = "rollback"
+UNSTAGE = "unstage"
+PRUNE = "prune"
+
+OF_THE_OVERLAY = frozenset({ENABLE, LIVE, RESTORE})
+"""The modes that work on the overlay, under the recording lock; the others need the pipeline's."""
+
+_MAKING = (
+    ("config", RECORDED, CONFIGURED),
+    ("containerfile", CONFIGURED, CONTAINERFILE),
+    ("build", CONTAINERFILE, BUILT),
+    ("unqueue", BUILT, BUILT),
+    ("switch", BUILT, SWITCHED),
+)
 
 MOVES = (
     Move(ENABLE, "overlay", IDLE, OVERLAY),
     Move(LIVE, "overlay", IDLE, OVERLAY),
     Move(LIVE, "live", OVERLAY, RECORDED),
-    Move(APPLY, "config", RECORDED, CONFIGURED),
-    Move(APPLY, "containerfile", CONFIGURED, CONTAINERFILE),
-    Move(APPLY, "build", CONTAINERFILE, BUILT),
-    Move(APPLY, "switch", BUILT, SWITCHED),
+    Move(RESTORE, "overlay", IDLE, OVERLAY),
+    Move(RESTORE, "live", OVERLAY, RECORDED),
+    *(Move(APPLY, *move) for move in _MAKING),
     Move(APPLY, "promote", SWITCHED, SWITCHED),
+    *(Move(DEPLOY, *move) for move in _MAKING),
+    Move(ROLLBACK, "rollback", IDLE, SWITCHED),
+    Move(UNSTAGE, "unstage", SWITCHED, RECORDED),
+    Move(PRUNE, "prune", IDLE, IDLE),
 )
 
-START = {ENABLE: IDLE, LIVE: IDLE, APPLY: RECORDED}
+OPTIONAL = frozenset({"unqueue"})
+"""A step that a run has only where it is needed."""
+
+START = {
+    ENABLE: IDLE,
+    LIVE: IDLE,
+    RESTORE: IDLE,
+    APPLY: RECORDED,
+    DEPLOY: RECORDED,
+    ROLLBACK: IDLE,
+    UNSTAGE: SWITCHED,
+    PRUNE: IDLE,
+}
 """Where a transaction of each mode begins, and where a rollback leads back to."""
 
-PIVOT = "switch"
-"""Once this step is done there is no way but forward."""
+PIVOTS = frozenset({"switch", "rollback", "unstage", "prune"})
+"""Once such a step is done there is no way but forward."""
 
 _NEXT = {(move.mode, move.step): move for move in MOVES}
 
@@ -61,3 +92,10 @@ def steps(mode: str) -> tuple[str, ...]:
 def move_of(mode: str, step: str) -> Move:
     """The move that `step` makes in a transaction of `mode`. KeyError where there is none."""
     return _NEXT[mode, step]
+
+
+def past_pivot(mode: str, source: str) -> bool:
+    """Whether a transaction of `mode` in the state `source` can only go forward."""
+    targets = {move.target for move in MOVES if move.mode == mode and move.step in PIVOTS}
+    # Of one that ends where it began the state does not tell; it has no step after its pivot.
+    return source in targets - {START[mode]}

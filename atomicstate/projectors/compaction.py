@@ -5,8 +5,6 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from atomicstate.projectors.state import BASE_SET
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Set
 
@@ -38,4 +36,4 @@ def in_force(actions: Mapping[int, Action], seqs: Iterable[int]) -> set[int]:
 
 def _base_key(action: Action) -> tuple[str, ...]:
     """What an action without names writes: no package has such a name."""
-    return ("/base",) if action.kind == BASE_SET else ()
+    return ("/base",) if action.reference else ()

@@ -30,14 +30,11 @@ class Pending(Struct, frozen=True):
 
 
 def boots_next(system: System) -> str | None:
-    """H: the transaction whose deployment boots next, "" for the base as it was at `init`.
+    """H: the key of the selection in what boots next (System.deployment).
 
     None: it is foreign, what it holds is unknown.
     """
-    host = system.host
-    if host.staged:
-        return system.deployment(host.staged, host.staged_txn)
-    return system.deployment(host.booted, host.booted_txn)
+    return system.deployment(*system.host.boots_next)
 
 
 def applied(system: System) -> frozenset[int] | None:
@@ -52,14 +49,24 @@ def booted(system: System) -> frozenset[int] | None:
 
 
 def pending(system: System) -> list[Pending]:
-    """(W - S(H)) to add and (S(H) - W) to drop, in the order of the log.
+    """(W - S(H)) to add, without what is held back, and (S(H) - W) to drop, in the log's order.
 
     Where H is foreign nobody knows what it lacks: each wanted action that is in force is listed.
     """
-    held = applied(system)
-    if held is None:
-        return _listed(system, in_force(system.actions, system.wanted), ())
-    return _listed(system, system.wanted - held, held - system.wanted)
+    there = applied(system)
+    if there is None:
+        return _listed(system, in_force(system.actions, system.wanted - system.held), ())
+    return _listed(system, system.wanted - there - system.held, there - system.wanted)
+
+
+def held(system: System) -> list[Pending]:
+    """What is wanted and not there, and held back since a rollback took it away."""
+    return _listed(system, (system.wanted & system.held) - (applied(system) or frozenset()), ())
+
+
+def kept(system: System) -> frozenset[int]:
+    """W without what is held back: what a plain apply makes."""
+    return frozenset(system.wanted).difference(item.seq for item in held(system))
 
 
 def staged(system: System) -> list[Pending]:
@@ -72,12 +79,12 @@ def staged(system: System) -> list[Pending]:
 
 def selection(system: System, add: Iterable[int], drop: Iterable[int]) -> frozenset[int]:
     """S(H) + `add` - `drop`. Raises ConflictError where H is foreign."""
-    held = applied(system)
-    if held is None:
+    there = applied(system)
+    if there is None:
         raise ConflictError(
             "what boots next was not made by atomicstate: what it holds is not known"
         )
-    return held.union(add).difference(drop)
+    return there.union(add).difference(drop)
 
 
 def _actions(system: System, transaction: str | None) -> frozenset[int] | None:

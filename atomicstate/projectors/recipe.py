@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atomicstate.errors import NotFoundError
-from atomicstate.projectors.state import ADDED, BASE_SET
+from atomicstate.projectors.state import ADDED
 from atomicstate.recipe.containerfile import Layer
 from atomicstate.recipe.schema import Module, PackagesBody, Recipe
 
@@ -52,7 +52,7 @@ def _in_order(system: System, seqs: Iterable[int]) -> list[Action]:
 
 
 def _last_base(actions: list[Action]) -> Action | None:
-    return next((action for action in reversed(actions) if action.kind == BASE_SET), None)
+    return next((action for action in reversed(actions) if action.reference), None)
 
 
 def _modules(actions: list[Action], found: Recipe) -> list[tuple[Layer, Module]]:

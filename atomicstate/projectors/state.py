@@ -15,17 +15,25 @@ ADDED = "package.added"
 REMOVED = "package.removed"
 BASE_SET = "base.set"
 
-LIVE = "live"
 APPLY = "apply"
-OVERLAY = "overlay"
+DEPLOY = "deploy"
+
+LAST_STEPS = {
+    "overlay": "overlay",
+    "restore": "live",
+    "rollback": "rollback",
+    "unstage": "unstage",
+    "prune": "prune",
+}
+"""The step that ends a transaction, by mode. The other modes end with a fact of their own."""
 
 
 class Action(Struct, frozen=True, array_like=True, gc=False):
     """An action, as far as recipe and pending need it: `seq`, wire name, what it writes.
 
     `names`, `live` and `in_base` (those of the names that the image holds unasked) are of
-    packages; `reference`, `image_id` and `architecture` of a base. `transaction` is the live one
-    that recorded it, or empty.
+    packages; `reference`, `image_id` and `architecture` of what sets the base. `transaction` is
+    the live one that recorded it, or empty.
     """
 
     seq: int
@@ -45,7 +53,8 @@ class Deployed(Struct, frozen=True, array_like=True):
     S(d), the actions in it, is told by how it differs from what is wanted, which is little: the
     wanted ones up to the number `horizon`, without `lacks`, with `extra` (System.selection).
     `base` and `base_id` name the image in FROM, `recipe` and `containerfile` are blobs' digests,
-    `checksum` the deployment's, `image_id` the image's.
+    `checksum` the deployment's, `image_id` the image's. `parent` is the key of the selection that
+    it was made on, `begun` the number of its `transaction.begun` (0: no transaction made it).
     """
 
     horizon: int = 0
@@ -57,13 +66,15 @@ class Deployed(Struct, frozen=True, array_like=True):
     containerfile: str = ""
     checksum: str = ""
     image_id: str = ""
+    parent: str = ""
+    begun: int = 0
 
 
 class Observed(Struct, frozen=True, array_like=True):
     """The host as the log last knew it: checksums of deployments, and what made them.
 
     Empty: there is none, or no transaction of this log made it. `boot` is the boot instance in
-    which that was seen.
+    which that was seen. `queued`: the rollback boots next; `locked`: what is staged does not.
     """
 
     booted: str = ""
@@ -74,10 +85,22 @@ class Observed(Struct, frozen=True, array_like=True):
     rollback_txn: str = ""
     overlay: bool = False
     boot: BootInstance | None = None
+    queued: bool = False
+    locked: bool = False
+
+    @property
+    def boots_next(self) -> tuple[str, str]:
+        """H, by checksum, and the transaction that made it: staged unless locked, else a queued
+        rollback, else what is booted."""
+        if self.staged and not self.locked:
+            return self.staged, self.staged_txn
+        if self.queued and self.rollback:
+            return self.rollback, self.rollback_txn
+        return self.booted, self.booted_txn
 
 
 class OpenTransaction(Struct, array_like=True, dict=True):
-    """A transaction that has begun and not ended: `mode` is live, apply or overlay.
+    """A transaction that has begun and not ended: `mode` as in its `transaction.begun`.
 
     `record` is its `transaction.begun` as it stands in the log, `steps` the status of each step
     that was reached (started, done, skipped, failed, undoing, undone), oldest first. `code` and

@@ -10,7 +10,7 @@ from msgspec import Struct
 from atomicstate.errors import CorruptError
 from atomicstate.events import bodies, codec
 from atomicstate.events.event import Event, UnknownEvent
-from atomicstate.projectors import state
+from atomicstate.projectors import selections, state
 from atomicstate.projectors.compaction import superseded
 from atomicstate.projectors.fold import fold
 from atomicstate.projectors.state import Action, Deployed, Observed, OpenTransaction, out_of_order
@@ -37,6 +37,11 @@ _ENDED = frozenset({"done", "skipped"})
 class System:
     """What is wanted, what is where, and what is under way, after the first `position` events.
 
+    `actions` are all that can have a bearing, by number; `wanted` those of them that are wanted,
+    `held` those that a rollback holds back. `selections` tells what each deployment holds.
+    `dropped` is the transaction whose staged deployment did not come up, `broken` why /usr is
+    not to be relied on until the next boot.
+
     Mutable: `apply` and `fold` move it on. With `compact`, what can have no bearing any more is
     let go now and then, so that its size follows the packages and not the log; `complete` says
     whether that was in vain, since the host went back to something that was let go.
@@ -52,7 +57,11 @@ class System:
         self.actions: dict[int, Action] = {}
         self.wanted: set[int] = set()
         self.selections: dict[str, Deployed] = {"": Deployed()}
+        self.adopted: set[str] = set()
         self.open: dict[str, OpenTransaction] = {}
+        self.held: set[int] = set()
+        self.dropped = ""
+        self.broken = ""
         self._compact = compact
         self._slack = slack
         self._limit = slack
@@ -93,24 +102,24 @@ class System:
         """
         return not self._lost and not (self._forgot and self._unknown_deployment())
 
-    def selection(self, transaction: str) -> frozenset[int]:
-        """S(d) of the deployment that `transaction` made. KeyError where it is not known."""
-        item = self.selections[transaction]
-        chosen = {seq for seq in self.wanted if seq <= item.horizon}
-        return frozenset(chosen.difference(item.lacks).union(item.extra))
+    def selection(self, key: str) -> frozenset[int]:
+        """S(d) of the deployment with that key in `selections`. KeyError where it is not known."""
+        return selections.actions_of(self.selections[key], self.wanted)
 
     def deployment(self, checksum: str, transaction: str) -> str | None:
         """The key in `selections` of a deployment; None of one that is foreign.
 
-        "" stands for the base as it was at `init`.
+        It is the transaction that made it, the checksum of one that was adopted, and "" for the
+        base as it was at `init`.
         """
-        return transaction if self.is_ours(checksum, transaction) else None
+        key = transaction or self._key_of(checksum)
+        return key if key in self.selections else None
 
-    def is_ours(self, checksum: str, transaction: str) -> bool:
-        """Whether the selection of that deployment is known."""
-        if not transaction and (self.origin is None or checksum != self.origin.booted):
-            return False
-        return transaction in self.selections
+    def _key_of(self, checksum: str) -> str | None:
+        """The key of a deployment that no transaction made; None of one that is foreign."""
+        if self.origin is not None and checksum == self.origin.booted:
+            return ""
+        return checksum if checksum in self.adopted else None
 
     # -- snapshots ---------------------------------------------------------------------------
 
@@ -127,7 +136,11 @@ class System:
                 actions=list(self.actions.values()),
                 wanted=sorted(self.wanted),
                 selections=list(self.selections.items()),
+                adopted=sorted(self.adopted),
                 open=list(self.open.items()),
+                held=sorted(self.held),
+                dropped=self.dropped,
+                broken=self.broken,
                 compact=self._compact,
                 slack=self._slack,
                 limit=self._limit,
@@ -153,7 +166,11 @@ class System:
         system.actions = {action.seq: action for action in saved.actions}
         system.wanted = set(saved.wanted)
         system.selections = dict(saved.selections)
+        system.adopted = set(saved.adopted)
         system.open = dict(saved.open)
+        system.held = set(saved.held)
+        system.dropped = saved.dropped
+        system.broken = saved.broken
         system._limit = saved.limit
         system._forgot = saved.forgot
         system._lost = saved.lost
@@ -174,17 +191,49 @@ class System:
         names, live = body.names, body.live
         self._acted(Action(event.seq, state.REMOVED, names, live, transaction, body.in_base))
 
-    def _base_set(self, body: bodies.BaseSet, transaction: str, event: Event) -> None:
+    def _base_set(
+        self,
+        body: bodies.BaseSet | bodies.BaseUpdated | bodies.DeploymentAdopted,
+        transaction: str,
+        event: Event,
+    ) -> None:
         self._acted(
             Action(
                 event.seq,
-                state.BASE_SET,
+                bodies.kind_of(body),
                 transaction=transaction,
                 reference=body.reference,
                 image_id=body.image_id,
                 architecture=body.architecture,
             )
         )
+
+    def _deployment_adopted(
+        self, body: bodies.DeploymentAdopted, transaction: str, event: Event
+    ) -> None:
+        self._base_set(body, transaction, event)
+        self.adopted.add(body.checksum)
+        self.selections[body.checksum] = selections.adopted(
+            event.seq, self.wanted, body.reference, body.image_id, body.checksum
+        )
+
+    def _wanted_changed(self, body: bodies.WantedChanged, _transaction: str, event: Event) -> None:
+        void = self.wanted & set(body.void)
+        revive = set(body.revive) - self.wanted
+        if self._forgot and (void or not revive <= self.actions.keys()):
+            # What is void now may have superseded what was let go; so may what comes back.
+            self._lost = True
+        revive &= self.actions.keys()
+        for key, item in self.selections.items():
+            self.selections[key] = selections.rewanted(item, void, revive)
+        self.wanted = (self.wanted - void) | revive
+        self.last_action = event.seq
+
+    def _held_back(self, body: bodies.WantedHeld, _transaction: str, _event: Event) -> None:
+        self.held = set(body.seqs)
+
+    def _live_broken(self, body: bodies.LiveBroken, _transaction: str, _event: Event) -> None:
+        self.broken = body.reason
 
     def act(self, actions: Sequence[Action]) -> None:
         """Take in actions that are next to one another: each is wanted."""
@@ -213,13 +262,10 @@ class System:
             self._step_ended(transaction, item, step, status)
 
     def _step_ended(self, transaction: str, item: OpenTransaction, step: str, status: str) -> None:
-        if step == "overlay":
-            # Skipped says nothing of the host: it may be that the boot with the overlay is over.
-            if status == "done" and not self.host.overlay:
-                self.host = msgspec.structs.replace(self.host, overlay=True)
-            if item.mode == state.OVERLAY:
-                del self.open[transaction]
-        elif step == "promote" and item.staged:
+        # Skipped says nothing of the host: it may be that the boot with the overlay is over.
+        if step == "overlay" and status == "done" and not self.host.overlay:
+            self.host = msgspec.structs.replace(self.host, overlay=True)
+        if step == state.LAST_STEPS.get(item.mode) or (step == "promote" and item.staged):
             del self.open[transaction]
 
     def _step_started(self, body: bodies.StepStarted, transaction: str, _event: Event) -> None:
@@ -251,37 +297,51 @@ class System:
         self.open.pop(transaction, None)
 
     def _staged(self, body: bodies.TransactionStaged, transaction: str, _event: Event) -> None:
+        made_by = transaction
         if item := self.open.get(transaction):
             item.staged = True
-            self._select(transaction, item.begun, body)
+            if item.mode == state.DEPLOY:
+                made_by = item.begun.target
+                self._redeployed(made_by, body)
+                del self.open[transaction]
+            else:
+                self._select(transaction, item, body)
         host = self.host
         # The log may learn of it only after the boot into it.
-        if (host.booted, host.booted_txn) != (body.checksum, transaction):
-            self.host = msgspec.structs.replace(host, staged=body.checksum, staged_txn=transaction)
+        if (host.booted, host.booted_txn) != (body.checksum, made_by):
+            self.host = msgspec.structs.replace(
+                host, staged=body.checksum, staged_txn=made_by, locked=False
+            )
+        self.dropped = ""
         self._let_go()
 
+    def _redeployed(self, made_by: str, body: bodies.TransactionStaged) -> None:
+        """The image of an earlier transaction is staged again, built anew perhaps."""
+        if item := self.selections.get(made_by):
+            self.selections[made_by] = msgspec.structs.replace(
+                item, checksum=body.checksum, image_id=body.image_id
+            )
+        elif self._forgot:
+            self._lost = True
+
     def _select(
-        self, transaction: str, begun: bodies.TransactionBegun, body: bodies.TransactionStaged
+        self, transaction: str, item: OpenTransaction, body: bodies.TransactionStaged
     ) -> None:
+        begun = item.begun
         parent = self.selections.get(begun.parent)
         if self._forgot and (parent is None or begun.drop):
             # What is dropped may have superseded what was let go.
             self._lost = True
+        # What was named and brought in is not held back any more.
+        self.held.difference_update(begun.add)
         if parent is None:
             return
-        horizon = max((parent.horizon, *begun.add))
-        held = {*parent.extra, *begun.add}
-        lacks = {*parent.lacks, *begun.drop, *self._wanted_between(parent.horizon, horizon)}
-        self.selections[transaction] = Deployed(
-            horizon,
-            tuple(sorted((lacks - held) & self.wanted)),
-            tuple(sorted(held.difference(self.wanted, begun.drop))),
-            begun.base,
-            begun.base_id,
-            begun.recipe,
-            begun.containerfile,
-            body.checksum,
-            body.image_id,
+        between = self._wanted_between(parent.horizon, selections.horizon_of(parent, begun))
+        self.selections[transaction] = msgspec.structs.replace(
+            selections.grown(parent, begun, self.wanted, between),
+            checksum=body.checksum,
+            image_id=body.image_id,
+            begun=item.seq,
         )
 
     def _wanted_between(self, after: int, last: int) -> Iterator[int]:
@@ -304,6 +364,12 @@ class System:
     def _observed(
         self, body: bodies.HostObserved | bodies.HostBooted, boot: BootInstance | None
     ) -> None:
+        before = self.host
+        if isinstance(body, bodies.HostBooted):
+            self.broken = ""
+            here = {body.booted_txn, body.staged_txn, body.rollback_txn}
+            if before.staged_txn and before.staged_txn not in here:
+                self.dropped = before.staged_txn
         self.host = Observed(
             body.booted,
             body.booted_txn,
@@ -312,7 +378,9 @@ class System:
             body.rollback,
             body.rollback_txn,
             isinstance(body, bodies.HostObserved) and body.overlay,
-            boot or self.host.boot,
+            boot or before.boot,
+            body.queued,
+            body.locked,
         )
 
     # -- letting go --------------------------------------------------------------------------
@@ -348,10 +416,19 @@ class System:
 
     def _referred(self) -> set[str]:
         """The keys of the selections that a deployment or an open transaction rests on."""
-        keys = {txn for checksum, txn in self._slots() if checksum and self.is_ours(checksum, txn)}
-        keys.update(item.begun.parent for item in self.open.values() if item.mode == state.APPLY)
-        # One that is staged and not yet promoted is asked for when its run ends.
-        keys.update(self.open)
+        found = (self.deployment(*slot) for slot in self._slots() if slot[0])
+        keys = {key for key in found if key is not None}
+        # Told once, an adopted one has no other event to be told from again.
+        keys |= self.adopted
+        if self.dropped:
+            keys.add(self.dropped)
+        for transaction, item in self.open.items():
+            # One that is staged and not yet promoted is asked for when its run ends.
+            keys.add(transaction)
+            if item.mode == state.APPLY:
+                keys.add(item.begun.parent)
+            elif item.mode == state.DEPLOY:
+                keys.add(item.begun.target)
         return keys
 
     def _unknown_deployment(self) -> bool:
@@ -359,13 +436,8 @@ class System:
 
         Of one that is open the selection comes with `transaction.staged`.
         """
-        return any(
-            checksum
-            and (txn or (self.origin is not None and checksum == self.origin.booted))
-            and txn not in self.selections
-            and txn not in self.open
-            for checksum, txn in self._slots()
-        )
+        keys = {txn or self._key_of(checksum) for checksum, txn in self._slots() if checksum}
+        return not keys <= {None, *self.selections, *self.open}
 
 
 class _Saved(Struct, array_like=True):
@@ -380,7 +452,11 @@ class _Saved(Struct, array_like=True):
     actions: list[Action]
     wanted: list[int]
     selections: list[tuple[str, Deployed]]
+    adopted: list[str]
     open: list[tuple[str, OpenTransaction]]
+    held: list[int]
+    dropped: str
+    broken: str
     compact: bool
     slack: int
     limit: int
@@ -395,6 +471,9 @@ _HANDLERS: dict[type[bodies.Body], Callable[[System, Any, str, Event], None]] = 
     bodies.PackageAdded: System._added,
     bodies.PackageRemoved: System._removed,
     bodies.BaseSet: System._base_set,
+    bodies.BaseUpdated: System._base_set,
+    bodies.DeploymentAdopted: System._deployment_adopted,
+    bodies.WantedChanged: System._wanted_changed,
     bodies.TransactionBegun: System._begun,
     bodies.StepStarted: System._step_started,
     bodies.StepUndoing: System._step_undoing,
@@ -407,4 +486,6 @@ _HANDLERS: dict[type[bodies.Body], Callable[[System, Any, str, Event], None]] = 
     bodies.TransactionRolledBack: System._rolled_back,
     bodies.HostObserved: System._host_seen,
     bodies.HostBooted: System._host_seen,
+    bodies.WantedHeld: System._held_back,
+    bodies.LiveBroken: System._live_broken,
 }

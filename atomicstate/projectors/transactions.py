@@ -21,6 +21,7 @@ from atomicstate.events.bodies import (
     TransactionStaged,
 )
 from atomicstate.events.event import Event
+from atomicstate.projectors import state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +59,7 @@ class Step(Struct, frozen=True):
 
 
 class Transaction(Struct, frozen=True):
-    """A transaction: `mode` is live, apply or overlay, `outcome` open, done or rolled back.
+    """A transaction: `mode` as in its begin, `outcome` open, done or rolled back.
 
     `first` and `last` are numbers of events, `begun` and `ended` times (UTC, nanoseconds);
     `ended` is None while it is open. `action` is the number of the action that it recorded,
@@ -147,12 +148,14 @@ class _Story:
     def _outcome(self) -> str:
         if self._back:
             return ROLLED_BACK
-        if self._mode == "apply":
+        if last := state.LAST_STEPS.get(self._mode):
+            ended = self._has_ended(last)
+        elif self._mode == state.APPLY:
             ended = self._staged is not None and self._has_ended("promote")
-        elif self._mode == "live":
-            ended = self._action is not None
+        elif self._mode == state.DEPLOY:
+            ended = self._staged is not None
         else:
-            ended = self._has_ended("overlay")
+            ended = self._action is not None
         return DONE if ended else OPEN
 
     def _has_ended(self, step: str) -> bool:

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from atomicstate.errors import CorruptError
 from atomicstate.events import codec
 from atomicstate.projectors.fold import fold
-from atomicstate.projectors.pending import applied, boots_next, pending, selection, staged
+from atomicstate.projectors.pending import (
+    applied,
+    boots_next,
+    held,
+    kept,
+    pending,
+    selection,
+    staged,
+)
 from atomicstate.projectors.recipe import base_of, layers, recipe_of
 from atomicstate.projectors.system import System
 from atomicstate.recipe.containerfile import render
@@ -41,16 +49,19 @@ def documents(system: System, seqs: object) -> tuple[bytes, bytes]:
 
 def answers(system: System) -> tuple[object, ...]:
     """All that anybody asks of the view, apart from what it holds inside."""
-    held = applied(system)
+    there = applied(system)
     return (
         boots_next(system),
         pending(system),
         staged(system),
         documents(system, system.wanted),
-        documents(system, held) if held is not None else None,
+        documents(system, there) if there is not None else None,
         system.host,
         system.open,
         system.last_action,
+        system.dropped,
+        held(system),
+        documents(system, kept(system)),
     )
 
 
@@ -107,10 +118,13 @@ def test_the_view_knows_what_the_host_holds(history: History) -> None:
     assert (system.host.booted, system.host.booted_txn) == history.booted
     assert (system.host.staged, system.host.staged_txn) == history.staged
     assert system.host.overlay == history.overlay
-    held = history.held()
-    assert applied(system) == held
-    if held is not None:
+    there = history.held()
+    assert applied(system) == there
+    if there is not None:
         assert [item.seq for item in pending(system)] == history.pending()
+        back = history.wanted & history.back - there
+        assert {item.seq for item in held(system)} == back
+        assert kept(system) == history.wanted - back
 
 
 @given(histories(), st.integers(0))
@@ -120,16 +134,19 @@ def test_a_part_first_and_then_the_rest_is_all_at_once(history: History, bits: i
         return
     system = System()
     fold(system, history.records())
-    at_once = documents(system, selection(system, history.pending(), ()))
+    there = history.held() or frozenset()
+    add = [seq for seq in history.pending() if seq not in there]
+    drop = [seq for seq in history.pending() if seq in there]
+    at_once = documents(system, selection(system, add, drop))
 
     part = [seq for place, seq in enumerate(history.pending()) if bits >> place & 1]
     history.apply(part)
     history.apply()
     system = System()
     fold(system, history.records())
-    held = applied(system)
-    assert held is not None
-    assert documents(system, held) == at_once
+    there = applied(system)
+    assert there is not None
+    assert documents(system, there) == at_once
 
 
 @given(histories())
@@ -273,3 +290,52 @@ def test_what_was_left_out_of_a_deployment_stays_pending() -> None:
     fold(system, history.records())
     assert [item.seq for item in pending(system)] == left_out
     assert len(system.actions) < len(history.actions)
+
+
+def test_what_a_rollback_took_away_is_held_back_until_it_is_named() -> None:
+    history = History()
+    history.add("jq")
+    history.apply()
+    history.boot()
+    bad = history.add("vim")
+    history.apply()
+    history.boot()
+    history.roll_back()
+    history.boot()
+    system = System()
+    fold(system, history.records())
+    assert pending(system) == []
+    assert [item.seq for item in held(system)] == [bad]
+    history.apply([bad])
+    fold(system, history.records()[system.position :])
+    assert (pending(system), held(system)) == ([], [])
+    assert bad in (applied(system) or ())
+
+
+def test_a_staged_deployment_that_did_not_come_up_is_known() -> None:
+    history = History()
+    seq = history.add("jq")
+    transaction = history.apply()
+    history.power_cut()
+    system = System()
+    fold(system, history.records())
+    assert system.dropped == transaction
+    assert [item.seq for item in pending(system)] == [seq]
+    assert transaction
+    history.deploy(transaction)
+    fold(system, history.records()[system.position :])
+    assert (system.dropped, pending(system)) == ("", [])
+
+
+def test_an_adopted_deployment_holds_its_base_alone() -> None:
+    history = History()
+    history.add("jq")
+    history.apply()
+    history.boot()
+    history.stage_foreign()
+    history.adopt()
+    system = System()
+    fold(system, history.records())
+    assert applied(system) == {history.actions[-1]}
+    assert [item.names for item in pending(system)] == [("jq",)]
+    assert base_of(system, applied(system) or ())[0].startswith("x:")

@@ -44,6 +44,9 @@ class History:
         self.booted: tuple[str, str] = (checksum("origin"), "")
         self.rollback: tuple[str, str] = ("", "")
         self.overlay = False
+        self.queued = False
+        self.back: frozenset[int] = frozenset()
+        self.void: set[int] = set()
         self.made: dict[str, frozenset[int]] = {"": frozenset()}
         self.actions: list[int] = []
         self._boots = 0
@@ -86,6 +89,25 @@ class History:
         """`base.set`; returns its number."""
         return self._act(bodies.BaseSet(reference, image_id(reference), "amd64"))
 
+    def adopt(self) -> None:
+        """`deployment.adopted` of what boots next, where it is foreign."""
+        found, transaction = self.boots_next()
+        if self.held() is not None or transaction:
+            return
+        seq = self._act(bodies.DeploymentAdopted(found, f"x:{found[:3]}", image_id(found), "amd64"))
+        self.made[found] = frozenset({seq})
+
+    def change_wanted(self, void: Iterable[int], revive: Iterable[int]) -> None:
+        """`wanted.changed`."""
+        void, revive = set(void) - self.void, set(revive) & self.void
+        self._append(bodies.WantedChanged(tuple(void), tuple(revive), "undo"))
+        self.void = (self.void | void) - revive
+
+    @property
+    def wanted(self) -> set[int]:
+        """W."""
+        return set(self.actions) - self.void
+
     # -- transactions ------------------------------------------------------------------------
 
     def live(self, *names: str, end: str = "done") -> str:
@@ -111,15 +133,18 @@ class History:
 
     def boots_next(self) -> tuple[str, str]:
         """Checksum and transaction of what boots next."""
-        return self.staged if self.staged[0] else self.booted
+        if self.staged[0]:
+            return self.staged
+        return self.rollback if self.queued else self.booted
 
     def held(self) -> frozenset[int] | None:
         """The actions in what boots next; None where it is foreign."""
         return self._held(self.boots_next())
 
     def pending(self) -> list[int]:
-        """The actions that what boots next lacks."""
-        return sorted(set(self.actions) - (self.held() or frozenset()))
+        """The actions that what boots next lacks, and those that it has and nobody wants."""
+        there = self.held() or frozenset()
+        return sorted(self.wanted - there - self.back | there - self.wanted)
 
     def apply(
         self, add: Iterable[int] | None = None, *, stop: str = "", end: str = "done"
@@ -132,11 +157,14 @@ class History:
         if held is None:
             return None
         transaction = self._new_id()
-        chosen = tuple(self.pending() if add is None else sorted(add))
+        chosen = self.pending() if add is None else sorted(add)
+        drop = tuple(seq for seq in chosen if seq in held)
+        chosen = tuple(seq for seq in chosen if seq not in held)
         begun = bodies.TransactionBegun(
             "apply",
             add=chosen,
-            parent=self.boots_next()[1],
+            drop=drop,
+            parent=self._key(self.boots_next()),
             base=self.base,
             base_id=image_id(self.base),
             architecture="amd64",
@@ -156,13 +184,41 @@ class History:
                 return transaction
             if step == stop:
                 return transaction
-            self._apply_step(transaction, step, held.union(chosen))
+            self._apply_step(transaction, step, held.union(chosen).difference(drop))
+            if step == "switch":
+                self.back -= set(chosen)
             done.append(step)
         return transaction
+
+    def roll_back(self) -> None:
+        """A rollback to the deployment in the rollback slot, where that can be."""
+        there = self._held(self.rollback)
+        if not self.rollback[0] or there is None:
+            return
+        transaction = self._new_id()
+        back = tuple(sorted(self.wanted - there))
+        begun = bodies.TransactionBegun("rollback", target=self.rollback[0], held=back)
+        self._append(begun, transaction)
+        self._append(bodies.StepStarted("rollback"), transaction)
+        self.queued, self.staged, self.back = True, ("", ""), frozenset(back)
+        self._append(bodies.StepDone("rollback"), transaction)
+        self._append(bodies.WantedHeld(back), transaction)
+        self._observed()
+
+    def deploy(self, target: str) -> None:
+        """The image of an earlier transaction is staged again."""
+        transaction = self._new_id()
+        self._append(bodies.TransactionBegun("deploy", target=target), transaction)
+        self._append(bodies.StepStarted("switch"), transaction)
+        self._append(bodies.StepDone("switch"), transaction)
+        self.staged = (checksum(target), target)
+        self._append(bodies.TransactionStaged(checksum(target), image_id(target)), transaction)
 
     def apply_across_a_boot(self) -> None:
         """An apply that is cut short after the host staged, and that the log hears of late."""
         held, chosen = self.held(), self.pending()
+        if held is not None and held & set(chosen):
+            return
         transaction = self.apply(stop="switch", end="cut")
         if transaction is None or held is None:
             return
@@ -181,11 +237,15 @@ class History:
         """A reboot: what is staged becomes what is booted."""
         if self.staged[0]:
             self.rollback, self.booted, self.staged = self.booted, self.staged, ("", "")
+        elif self.queued:
+            self.rollback, self.booted = self.booted, self.rollback
         self._booted()
 
     def power_cut(self) -> None:
         """A reboot that loses what was only staged."""
         self.staged = ("", "")
+        if self.queued:
+            self.rollback, self.booted = self.booted, self.rollback
         self._booted()
 
     def boot_rollback(self) -> None:
@@ -213,10 +273,11 @@ class History:
     # -- how -----------------------------------------------------------------------------------
 
     def _held(self, deployment: tuple[str, str]) -> frozenset[int] | None:
+        return self.made.get(self._key(deployment))
+
+    def _key(self, deployment: tuple[str, str]) -> str:
         found, transaction = deployment
-        if not transaction and found != checksum("origin"):
-            return None
-        return self.made.get(transaction)
+        return transaction or ("" if found == checksum("origin") else found)
 
     def _apply_step(self, transaction: str, step: str, actions: frozenset[int]) -> None:
         if step == "promote" and len(self.events) % 3 == 0:
@@ -246,12 +307,12 @@ class History:
 
     def _booted(self) -> None:
         self._boots += 1
-        self.overlay = False
+        self.overlay = self.queued = False
         self._append(bodies.HostBooted(*self.booted, *self.staged, *self.rollback))
 
     def _observed(self) -> None:
         shown = (*self.booted, *self.staged, *self.rollback)
-        self._append(bodies.HostObserved(*shown, self.overlay))
+        self._append(bodies.HostObserved(*shown, self.overlay, self.queued))
 
     def _act(self, body: bodies.AnyBody, transaction: str = "") -> int:
         seq = self._append(body, transaction)
@@ -290,6 +351,8 @@ _ops = st.one_of(
     st.tuples(st.just("apply"), st.sampled_from(APPLY_STEPS), _end),
     st.tuples(st.just("boot")),
     st.tuples(st.sampled_from(["boot", "cut", "back", "foreign", "unstage", "late", "look"])),
+    st.tuples(st.sampled_from(["adopt", "roll back", "roll back", "deploy"])),
+    st.tuples(st.just("wanted"), st.integers(0, 7), st.integers(0, 7)),
 )
 
 
@@ -347,5 +410,19 @@ def _do(history: History, op: str, *args: object) -> None:  # noqa: PLR0912
             history.stage_foreign()
         case ("unstage",):
             history.unstage()
+        case ("adopt",):
+            history.adopt()
+        case ("roll back",):
+            history.roll_back()
+        case ("deploy",):
+            made = [key for key in history.made if "-" in key and key != history.booted[1]]
+            if made:
+                history.deploy(made[len(history.events) % len(made)])
+        case "wanted", int(void), int(revive):
+            newest = history.actions[-3:]
+            history.change_wanted(
+                [seq for place, seq in enumerate(newest) if void >> place & 1],
+                [seq for place, seq in enumerate(newest) if revive >> place & 1],
+            )
         case _:
             raise AssertionError(op)

@@ -21,7 +21,7 @@ _WHO = 5
 _SHORT = 12
 _WENT_BACK = "the clock went back"
 _INTENT = frozenset({"transaction.begun", "step.started", "step.undoing"})
-_BAD = frozenset({"step.failed", "transaction.rolled_back"})
+_BAD = frozenset({"step.failed", "transaction.rolled_back", "live.broken"})
 
 
 def event_line(event: Event | UnknownEvent, look: Look, *, went_back: bool, digits: int) -> str:
@@ -131,7 +131,18 @@ def _begun(body: Any) -> str:  # noqa: ANN401
     if body.mode == "live":
         verb = {"package.added": "add", "package.removed": "remove"}.get(body.action, body.action)
         return f"live: {verb} {' '.join(body.names)}"
-    return f"{body.mode}"
+    about = body.target or (f"{len(body.objects)} objects" if body.objects else "")
+    return f"{body.mode}: {_short(about)}" if about else str(body.mode)
+
+
+def _wanted_changed(body: Any) -> str:  # noqa: ANN401
+    parts = [f"{_numbers(body.void)} void"] if body.void else []
+    parts += [f"{_numbers(body.revive)} revived"] if body.revive else []
+    return ", ".join(parts) + (f": {body.why}" if body.why else "")
+
+
+def _numbers(seqs: tuple[int, ...]) -> str:
+    return " ".join(f"#{seq}" for seq in seqs)
 
 
 def _step_done(body: Any) -> str:  # noqa: ANN401
@@ -155,6 +166,11 @@ _SUMMARIES: dict[str, Callable[[Any], str]] = {
     "package.added": _packages,
     "package.removed": _packages,
     "base.set": lambda body: body.reference,
+    "base.updated": lambda body: f"{body.reference}, now {_short(body.image_id)}",
+    "deployment.adopted": lambda body: f"{_short(body.checksum)}, {body.reference}",
+    "wanted.changed": _wanted_changed,
+    "wanted.held": lambda body: f"{_numbers(body.seqs)} held back" if body.seqs else "nothing held",
+    "live.broken": lambda body: body.reason,
     "transaction.begun": _begun,
     "step.started": lambda body: body.step,
     "step.undoing": lambda body: f"{body.step}: {body.reason}" if body.reason else body.step,
