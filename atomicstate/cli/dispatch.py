@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from atomicstate.cli import signals
+from atomicstate import interrupts
 from atomicstate.cli.app import envelope
 from atomicstate.cli.failures import Told, as_data, as_error, tell, wants_json
 from atomicstate.cli.root import root
@@ -28,7 +28,7 @@ def run_and_exit() -> NoReturn:
     """
     status = 0
     try:
-        signals.install()
+        interrupts.install()
         _open_streams()
         status = dispatch(sys.argv[1:])
         sys.stdout.flush()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from atomicstate import failpoints
+from atomicstate import failpoints, interrupts
 from atomicstate.errors import AtomicstateError, CanceledError, HostError, UnclearError
 from atomicstate.events.bodies import (
     AnyBody,
@@ -94,13 +94,23 @@ class Runner:
         """Do every step that is not done, then commit `last` with the last outcome.
 
         Returns the events of that commit. Raises what the failing step raised, after all was
-        taken back; UnclearError leaves the step's intent open.
+        taken back; UnclearError leaves the step's intent open. A request to end is taken before
+        a step and during its effect: what is done and what is known of it stay together.
         """
+        with interrupts.deferred():
+            events = self._forward(last)
+            # All is done: there is nothing left that could be ended.
+            interrupts.ignore()
+        return events
+
+    def _forward(self, last: Callable[[], Sequence[AnyBody]]) -> list[Event]:
         for effect in self._effects:
             if self._statuses.get(effect.step) in ("done", "skipped"):
                 self._pipeline.done(effect.step)
                 continue
             try:
+                if not self._pipeline.past_pivot:
+                    interrupts.check()
                 self._step(effect)
             except UnclearError:
                 self._commit_waiting()
@@ -114,6 +124,10 @@ class Runner:
 
         Raises HostError where something is left: the state stays `rolling_back`.
         """
+        with interrupts.deferred():
+            self._back(reason, code)
+
+    def _back(self, reason: str, code: str) -> None:
         for effect in reversed(self._effects):
             status = self._statuses.get(effect.step)
             if effect.undo is None or status in (None, "skipped", "undone"):
@@ -153,7 +167,8 @@ class Runner:
     def _do(self, effect: Effect, do: Callable[[], None]) -> None:
         error: AtomicstateError | None = None
         try:
-            do()
+            with interrupts.allowed():
+                do()
         except UnclearError:
             raise
         except AtomicstateError as failure:

@@ -251,7 +251,9 @@ def test_a_killed_install_is_finished_or_taken_back(sandbox_host: SandboxHost, t
     assert len(box.json("status")["pending"]) == (then == "resume")
 
 
-def test_ctrl_c_during_a_build_takes_everything_back(box: Box) -> None:
+@contextlib.contextmanager
+def slow_apply(box: Box) -> Iterator[subprocess.Popen[bytes]]:
+    """An apply that is at its build, in the background."""
     box.done("package", "add", "slow", "-y", "--no-live")
     running = subprocess.Popen(
         [PROGRAM, "--sandbox", str(box.directory), "apply", "-y"],
@@ -264,13 +266,30 @@ def test_ctrl_c_during_a_build_takes_everything_back(box: Box) -> None:
         deadline = time.monotonic() + 60
         while box.json("status")["state"] != "containerfile" and time.monotonic() < deadline:
             time.sleep(0.1)
-        os.kill(running.pid, signal.SIGINT)
-        assert running.wait(60) == 130
+        yield running
     finally:
         running.kill()
         running.wait(10)
+
+
+def test_ctrl_c_during_a_build_takes_everything_back(box: Box) -> None:
+    with slow_apply(box) as running:
+        os.kill(running.pid, signal.SIGINT)
+        assert running.wait(60) == 130
     assert box.json("status")["unfinished"] == []
     assert box.kinds()[-1] == "transaction.rolled_back"
+
+
+def test_a_second_ctrl_c_ends_it_at_once_and_abort_takes_it_back(box: Box) -> None:
+    with slow_apply(box) as running:
+        os.kill(running.pid, signal.SIGINT)
+        time.sleep(0.05)
+        os.kill(running.pid, signal.SIGINT)
+        assert running.wait(10) == 130
+    box.done("abort", "-y")
+    shown = box.json("status")
+    assert (shown["unfinished"], shown["host"]["staged"]) == ([], None)
+    assert box.verified()
 
 
 def test_no_space_in_the_state_directory_says_so_and_loses_nothing(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atomicstate.cli.app import App, say, stream_items, stream_lines
-from atomicstate.cli.signals import was_terminated
 from atomicstate.cli.verbs import verb
 from atomicstate.errors import CanceledError, NotFoundError, ValidationError
+from atomicstate.interrupts import was_terminated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
