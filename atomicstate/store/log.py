@@ -270,8 +270,9 @@ class Log:
             yield transaction
 
     def head(self) -> Head:
-        """The newest event's number and hash."""
+        """The newest event's number and hash. From then on `header` is as new as they are."""
         with self._reading() as transaction, transaction.cursor() as cursor:
+            self._take_header(transaction.get(headers.KEY))
             return _head_at(cursor)[0]
 
     def get(self, seq: int) -> tuple[Event | UnknownEvent, bytes]:

@@ -74,9 +74,10 @@ class _Walk:
         self._blobs = blobs
         self._start = start
         self._anchor = anchor
-        self._kinds = frozenset(log.header.kinds)
         self.anchor_at: int | None = 0 if anchor == GENESIS else None
         self.head = log.head()
+        # After the head: the events up to it are of the kinds that the header names by then.
+        self._kinds = frozenset(log.header.kinds)
         self.checked = 0
         self.unknown = 0
         self.whole: set[str] = set()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import lmdb
@@ -56,3 +58,32 @@ def tamper(directory: Path, change: Callable[[lmdb.Transaction], object]) -> Non
         environment.begin(write=True) as transaction,
     ):
         change(transaction)
+
+
+WRITER = """
+import os, sys
+from pathlib import Path
+from atomicstate.store.log import Log
+from atomicstate.events.bodies import StepStarted
+from atomicstate.events.event import Draft
+from tests.support.logs import ACTOR, action, fact
+log = Log.open(Path(sys.argv[1]))
+exec(sys.argv[2])
+log.close()
+"""
+
+
+def start_writer(directory: Path, code: str) -> subprocess.Popen[bytes]:
+    """A process of its own that opens the log as `log` and runs `code`."""
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(directory), code],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def run_writer(directory: Path, code: str) -> None:
+    """Run `code` in such a process, to its end."""
+    process = start_writer(directory, code)
+    _out, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said.decode()

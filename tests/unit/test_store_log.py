@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import lmdb
@@ -25,7 +23,17 @@ from atomicstate.events.codec import GENESIS
 from atomicstate.events.event import Draft, UnknownEvent
 from atomicstate.store import header as headers
 from atomicstate.store.log import BATCH, Head, Log
-from tests.support.logs import ACTOR, action, fact, filled, key, tamper, texts
+from tests.support.logs import (
+    ACTOR,
+    action,
+    fact,
+    filled,
+    key,
+    run_writer,
+    start_writer,
+    tamper,
+    texts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,31 +178,6 @@ def test_a_map_that_another_process_let_grow_is_taken_over(tmp_path: Path) -> No
         assert log.head().seq == 3000
         log.append([fact("mine")])
         assert log.get(3001)[0].body.reason == "mine"
-
-
-WRITER = """
-import sys
-from pathlib import Path
-from atomicstate.store.log import Log
-from tests.support.logs import fact, action
-log = Log.open(Path(sys.argv[1]))
-exec(sys.argv[2])
-log.close()
-"""
-
-
-def start_writer(directory: Path, code: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(directory), code],
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-
-
-def run_writer(directory: Path, code: str) -> None:
-    process = start_writer(directory, code)
-    _out, said = process.communicate(timeout=60)
-    assert process.returncode == 0, said.decode()
 
 
 def test_eight_writers_lose_nothing(log: Log) -> None:

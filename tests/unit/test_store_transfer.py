@@ -12,9 +12,10 @@ from atomicstate.errors import AtomicstateError, ConflictError, CorruptError, Va
 from atomicstate.events.bodies import StepDone
 from atomicstate.events.event import Draft
 from atomicstate.store import transfer
+from atomicstate.store.log import Log
 from atomicstate.store.state import State
 from atomicstate.store.verify import verify
-from tests.support.logs import ACTOR, action, fact
+from tests.support.logs import ACTOR, action, fact, run_writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +62,22 @@ def test_an_import_has_the_same_bytes_and_goes_on(state: State, tmp_path: Path) 
         "data.mdb",
         "lock.mdb",
     ]
+
+
+class Busy(State):
+    """A state to whose log somebody appends as soon as it was opened."""
+
+    def open_log(self, *, write: bool = True, scan: bool = False) -> Log:
+        log = super().open_log(write=write, scan=scan)
+        run_writer(self.log_directory, "log.append([Draft(body=StepStarted('live'), actor=ACTOR)])")
+        return log
+
+
+def test_an_export_while_others_append_can_be_imported(state: State, tmp_path: Path) -> None:
+    head = transfer.import_stream(
+        State(tmp_path / "other"), io.BytesIO(exported(Busy(state.directory)))
+    )
+    assert head.seq == 2005
 
 
 def test_without_blobs_the_log_alone_is_carried(state: State, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from atomicstate.store import header as headers
 from atomicstate.store.log import Head, Log
 from atomicstate.store.state import State
 from atomicstate.store.verify import verify
-from tests.support.logs import ACTOR, fact, filled, key, tamper
+from tests.support.logs import ACTOR, fact, filled, key, run_writer, tamper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +53,20 @@ def test_from_a_point_on_only_the_rest_is_checked(directory: Path) -> None:
         assert verify(log, start=4).checked == 6
         with pytest.raises(NotFoundError):
             verify(log, start=10)
+
+
+def test_a_log_that_was_just_written_to_is_whole(tmp_path: Path) -> None:
+    with Log.create(tmp_path / "log") as log:
+        log.append([fact()])
+        assert verify(log).checked == 1
+
+
+def test_an_event_of_a_new_kind_that_comes_while_the_log_is_open_is_no_damage(
+    directory: Path,
+) -> None:
+    with Log.open(directory, write=False) as log:
+        run_writer(directory, "log.append([action('jq')])")
+        assert verify(log).checked == 10
 
 
 def removed(transaction: lmdb.Transaction) -> None:
