@@ -5,7 +5,6 @@ With `--check`, write nothing and exit 1 where the file is not what would be wri
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import click
 
 from atomicstate import errors
 from atomicstate.cli.root import root
+from tools.generated import settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ TARGET = Path(__file__).resolve().parent.parent / "docs/cli.md"
 _INTRODUCTION = """\
 # Command line
 
-Written by `python -m tools.cli_reference` from the commands; edit those, not this file.
+Written by `./dev docs` from the commands; edit those, not this file.
 
 Global options come before the verb, all others after it. Every command takes `-f json` and then
 prints `{"data": ..., "error": null}` or `{"data": null, "error": {"errorCode", "message",
@@ -87,11 +87,7 @@ def _context(command: click.Command, name: str, parent: click.Context | None) ->
 
 def main() -> None:
     """Write the file, or check it."""
-    text = reference()
-    if "--check" not in sys.argv[1:]:
-        TARGET.write_text(text, encoding="utf-8")
-    elif TARGET.read_text(encoding="utf-8") != text:
-        sys.exit("docs/cli.md is out of date: run `python -m tools.cli_reference`")
+    settle(TARGET, reference())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from tools.cli_reference import TARGET, reference
 
 
 def test_the_reference_is_up_to_date():
-    assert TARGET.read_text(encoding="utf-8") == reference(), "run `python -m tools.cli_reference`"
+    assert TARGET.read_text(encoding="utf-8") == reference(), "run `./dev docs`"
 
 
 def test_every_command_is_in_it():

@@ -1,0 +1,1 @@
+"""What the developer runs: the demo, and what writes the generated documents."""
