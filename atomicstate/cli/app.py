@@ -29,6 +29,7 @@ class App:
         self.verbose = verbose
         self.format = "text"
         self.yes = False
+        self.wait = False
         self.verb = ""
         self.options: tuple[str, ...] = ()
 
@@ -43,11 +44,17 @@ class App:
         return look_of(sys.stdout)
 
     def session(self) -> Session:
-        """The engine's hold on this log and host, as the person who calls."""
+        """The engine's hold on this log and host, as the person who calls.
+
+        With --wait, once no other run of the pipeline is under way.
+        """
         from atomicstate.engine.actor import current_actor
         from atomicstate.engine.session import Session
 
-        return Session(self.state_dir, self.sandbox, current_actor(self.verb, self.options))
+        session = Session(self.state_dir, self.sandbox, current_actor(self.verb, self.options))
+        if self.wait:
+            session.await_pipeline(lambda holder: self.note(f"waiting for {holder}"))
+        return session
 
     def reporting(self) -> Reporting:
         """Who shows how a run goes on, as a context manager."""

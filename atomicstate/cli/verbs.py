@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_WAIT = "Wait for another run to end, instead of refusing."
 
 
 class LazyGroup(click.Group):
@@ -59,9 +60,16 @@ def group(name: str, help_text: str, lazy: Mapping[str, str]) -> LazyGroup:
 
 
 def verb(
-    name: str, *, formats: tuple[str, ...] = ("text", "json"), default: str = "text"
+    name: str,
+    *,
+    formats: tuple[str, ...] = ("text", "json"),
+    default: str = "text",
+    waits: bool = False,
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command with -f, -y and -v. The function gets the App, then its own parameters."""
+    """A command with -f, -y and -v. The function gets the App, then its own parameters.
+
+    `waits`: it runs the pipeline, one at a time, so it has --wait too.
+    """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         @click.pass_context
@@ -72,6 +80,7 @@ def verb(
             app.format = values.pop("format_")
             app.yes = values.pop("yes")
             app.verbose = values.pop("verbose") or app.verbose
+            app.wait = values.pop("wait", False)
             app.verb = ctx.command_path.partition(" ")[2]
             app.options = _given(ctx)
             return function(app, **values)
@@ -79,9 +88,10 @@ def verb(
         invoke.__doc__ = function.__doc__
         for parameter in getattr(function, "__click_params__", []):
             invoke.__dict__.setdefault("__click_params__", []).append(parameter)
-        return _with_common(
-            click.command(name, context_settings=SETTINGS)(invoke), formats, default
-        )
+        command = click.command(name, context_settings=SETTINGS)(invoke)
+        if waits:
+            command.params.append(click.Option(["--wait"], is_flag=True, help=_WAIT))
+        return _with_common(command, formats, default)
 
     return decorate
 

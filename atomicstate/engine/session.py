@@ -15,7 +15,7 @@ from atomicstate.store.log import CHECK_LIMIT
 from atomicstate.store.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from atomicstate.events.event import Actor, Event
     from atomicstate.host.ports import Host, HostStatus
     from atomicstate.store.blobs import Blobs
+    from atomicstate.store.locks import Holder
     from atomicstate.store.log import Log
 
 SNAPSHOT = "system"
@@ -47,6 +48,7 @@ class Session:
         self._snapshot_at = 0
         self._news: tuple[HostObserved | HostBooted, ...] = ()
         self._status: HostStatus | None = None
+        self._look = LOOK
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +73,22 @@ class Session:
     def pipeline(self) -> AbstractContextManager[int]:
         """The lock of the pipeline. Raises LockedError, which names who holds it."""
         # A look at the lock by another process holds it for an instant.
-        return self.state.pipeline(self.actor.verb, wait=LOOK)
+        return self.state.pipeline(self.actor.verb, wait=self._look)
+
+    def await_pipeline(self, on_wait: Callable[[Holder], None]) -> None:
+        """Wait until nobody holds the pipeline's lock; this session will wait for it, too.
+
+        `on_wait` is told whom it waits for, each time it is another.
+        """
+        import time
+
+        self._look = float("inf")
+        told = None
+        while holder := self.state.pipeline_holder():
+            if holder != told:
+                told = holder
+                on_wait(holder)
+            time.sleep(LOOK)
 
     def recording(self) -> AbstractContextManager[int]:
         """The lock of recording commands: they wait for each other."""

@@ -339,6 +339,25 @@ def test_a_second_apply_is_told_who_is_at_work(box: Box) -> None:
     assert str(os.getpid()) in ran.stdout
 
 
+def test_with_wait_a_second_apply_has_its_turn_when_the_first_has_ended(box: Box) -> None:
+    box.done("package", "add", "tool", "-y", "--no-live")
+    with contextlib.ExitStack() as held:
+        held.enter_context(box_state(box).pipeline("apply"))
+        waiting = subprocess.Popen(
+            [PROGRAM, "--sandbox", str(box.directory), "apply", "-y", "--wait"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert waiting.stderr is not None
+        assert f"waiting for `apply` (process {os.getpid()}" in waiting.stderr.readline()
+        held.close()
+        waiting.communicate(timeout=120)
+    assert waiting.returncode == 0
+    assert box.json("status")["state"] == "switched"
+
+
 def box_state(box: Box):
     from atomicstate.store.state import State
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from atomicstate.engine.results import ApplyProposal, ApplyResult
 
 
-@verb("apply")
+@verb("apply", waits=True)
 @click.option("--simulate", is_flag=True, help="Show what would be built, do nothing.")
 def apply(app: App, *, simulate: bool) -> None:
     """Make an image of what is pending, and boot it next.
@@ -41,7 +41,7 @@ def apply(app: App, *, simulate: bool) -> None:
     _answer(app, result)
 
 
-@verb("switch")
+@verb("switch", waits=True)
 @click.argument("image")
 def switch(app: App, image: str) -> None:
     """Change the base to IMAGE, and apply.

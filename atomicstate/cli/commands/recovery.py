@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from atomicstate.engine.results import RecoveryResult, UnfinishedResult
 
 
-@verb("resume")
+@verb("resume", waits=True)
 def resume(app: App) -> None:
     """Go on with work that was cut short.
 
@@ -22,7 +22,7 @@ def resume(app: App) -> None:
     _recover(app, forward=True)
 
 
-@verb("abort")
+@verb("abort", waits=True)
 def abort(app: App) -> None:
     """Take back work that was cut short.
 
