@@ -65,6 +65,16 @@ def answers(system: System) -> tuple[object, ...]:
     )
 
 
+def view_of(history: History) -> System:
+    """The view as a session reads it: the whole log again, where the compact one lost something."""
+    system = System()
+    fold(system, history.records())
+    if not system.complete:
+        system = System(compact=False)
+        fold(system, history.records())
+    return system
+
+
 @given(histories(), st.data())
 @settings(deadline=None, max_examples=100)
 def test_a_snapshot_and_the_rest_are_the_whole_fold_at_every_prefix(
@@ -113,8 +123,7 @@ def test_letting_go_is_not_seen(history: History) -> None:
 @given(histories())
 @settings(deadline=None, max_examples=250)
 def test_the_view_knows_what_the_host_holds(history: History) -> None:
-    system = System()
-    fold(system, history.records())
+    system = view_of(history)
     assert (system.host.booted, system.host.booted_txn) == history.booted
     assert (system.host.staged, system.host.staged_txn) == history.staged
     assert system.host.overlay == history.overlay
@@ -132,8 +141,7 @@ def test_the_view_knows_what_the_host_holds(history: History) -> None:
 def test_a_part_first_and_then_the_rest_is_all_at_once(history: History, bits: int) -> None:
     if history.held() is None:
         return
-    system = System()
-    fold(system, history.records())
+    system = view_of(history)
     there = history.held() or frozenset()
     add = [seq for seq in history.pending() if seq not in there]
     drop = [seq for seq in history.pending() if seq in there]
@@ -142,8 +150,7 @@ def test_a_part_first_and_then_the_rest_is_all_at_once(history: History, bits: i
     part = [seq for place, seq in enumerate(history.pending()) if bits >> place & 1]
     history.apply(part)
     history.apply()
-    system = System()
-    fold(system, history.records())
+    system = view_of(history)
     there = applied(system)
     assert there is not None
     assert documents(system, there) == at_once
