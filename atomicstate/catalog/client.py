@@ -17,12 +17,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
+import msgspec
+
 import atomicstate
 from atomicstate.catalog import dpkg, protocol
 from atomicstate.catalog.boot import is_boot_package
 from atomicstate.catalog.dpkg import PlanState
 from atomicstate.catalog.names import validate_names
 from atomicstate.catalog.protocol import Progress, Request
+from atomicstate.catalog.residue import Survey
 from atomicstate.errors import AptError, HostError, ValidationError
 from atomicstate.events.plan import Plan
 from atomicstate.process import ToolError, kill_group, run, start
@@ -143,6 +146,15 @@ class Catalog:
         database = self._database()
         found = {name: database.named(name) for name in names}
         return {name: record.version for name, record in found.items() if record is not None}
+
+    def survey(self) -> Survey:
+        """Probe: what lies in the tree's /etc and /var. Raises HostError."""
+        argv = [*self._enter, sys.executable, "-s", "-P", "-m", "atomicstate.catalog.survey"]
+        try:
+            found = run([*argv, self._root], env=_python_path(), timeout=_QUERY_LIMIT)
+            return msgspec.json.decode(found.stdout, type=Survey)
+        except (ToolError, msgspec.MsgspecError) as error:
+            raise HostError(f"/etc and /var can't be looked through: {error}") from error
 
     def boot_packages(self, plan: Plan) -> tuple[str, ...]:
         """The kernels, boot loaders and initramfs tools in `plan`: not for a live install."""

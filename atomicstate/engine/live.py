@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from typing import TYPE_CHECKING
 
 from atomicstate.catalog.client import PlanState
+from atomicstate.engine import residue
 from atomicstate.engine.blobbed import plan_of
 from atomicstate.engine.runner import Answer, Effect, Runner
 from atomicstate.events.bodies import PackageAdded, PackageRemoved
@@ -54,20 +56,35 @@ class LiveTransaction:
 
     def begin(self) -> list[Event]:
         """Run it from its start. Returns the events of the last commit, the action's at its end."""
-        return self._runner(waiting=(self._begun,)).forward(self._last)
+        return self._forward(self._runner(waiting=(self._begun,)))
 
     def resume(self, statuses: Mapping[str, str]) -> list[Event]:
         """Go on after an interruption, from the statuses of its steps."""
-        return self._runner(statuses=statuses).forward(self._last)
+        return self._forward(self._runner(statuses=statuses))
 
     def abort(self, statuses: Mapping[str, str], reason: str, code: str) -> None:
         """Take it back after an interruption."""
         self._runner(statuses=statuses).back(reason, code)
+        self._clean()
+
+    def _clean(self) -> None:
+        if self._transaction not in self._session.system().open:
+            directory = self._session.state.transaction_directory(self._transaction)
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def _forward(self, runner: Runner) -> list[Event]:
+        try:
+            return runner.forward(self._last)
+        finally:
+            self._clean()
 
     def _last(self) -> tuple[AnyBody, ...]:
         if self._begun.mode == table.ENABLE:
             return ()
-        return (action_of(self._begun, live=not self._gone()),)
+        return (*self._left(), action_of(self._begun, live=not self._gone()))
+
+    def _left(self) -> tuple[AnyBody, ...]:
+        return residue.found(self._session, self._transaction)
 
     def _runner(
         self, *, waiting: tuple[AnyBody, ...] = (), statuses: Mapping[str, str] | None = None
@@ -83,6 +100,7 @@ class LiveTransaction:
             effects,
             waiting=waiting,
             statuses=statuses,
+            left=self._left,
         )
 
     def _gone(self) -> bool:
@@ -111,9 +129,13 @@ class LiveTransaction:
             state = _STATES[catalog.state(self._plan)]
             return Answer(state, {"packages": str(len(self._plan.changes))})
 
+        def do() -> None:
+            residue.note_before(self._session, self._transaction)
+            catalog.carry_out(self._plan, self._progress)
+
         return Effect(
             "live",
-            partial(catalog.carry_out, self._plan, self._progress),
+            do,
             probe,
             undo=partial(self._revert, probe),
             finish=partial(catalog.finish, self._plan, self._progress),

@@ -69,7 +69,11 @@ class Effect:
 
 
 class Runner:
-    """One transaction's run. `waiting` are facts that go with the first commit."""
+    """One transaction's run.
+
+    `waiting` are facts that go with the first commit, `left` gives those that tell what stays of
+    one that was taken back.
+    """
 
     def __init__(
         self,
@@ -81,6 +85,7 @@ class Runner:
         *,
         waiting: Sequence[AnyBody] = (),
         statuses: Mapping[str, str] | None = None,
+        left: Callable[[], Sequence[AnyBody]] = tuple,
     ) -> None:
         self._session = session
         self._reporter = reporter
@@ -89,6 +94,7 @@ class Runner:
         self._effects = effects
         self._waiting: list[AnyBody] = list(waiting)
         self._statuses = dict(statuses or {})
+        self._left = left
 
     def forward(self, last: Callable[[], Sequence[AnyBody]] = tuple) -> list[Event]:
         """Do every step that is not done, then commit `last` with the last outcome.
@@ -133,7 +139,7 @@ class Runner:
             if effect.undo is None or status in (None, "skipped", "undone"):
                 continue
             self._undo(effect, effect.undo, reason)
-        self._commit(TransactionRolledBack(reason, code), outcome=True)
+        self._commit(*self._left(), TransactionRolledBack(reason, code), outcome=True)
 
     # -- one step ----------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atomicstate.engine.pending import pending_results
+from atomicstate.engine.residue import residue
 from atomicstate.engine.results import (
     DeploymentResult,
     HeadResult,
@@ -43,7 +44,7 @@ def status(session: Session) -> StatusResult:
         host=_host(session, shown),
         base=base,
         unfinished=found_in(session, system),
-        residue=[],
+        residue=residue(session, system, overlay=overlay.active),
     )
 
 

@@ -262,6 +262,19 @@ class LiveBroken(Body, frozen=True, array_like=True, gc=False, tag="live.broken"
     reason: str
 
 
+class ResidueFound(Body, frozen=True, array_like=True, gc=False, tag="residue.found"):
+    """What a live transaction left in /etc and /var, which no overlay takes away.
+
+    `files` counts them; the blob `found` is JSON: `added` and `changed` map paths to signatures
+    (mode, owner and digest), `users` and `groups` are names.
+    """
+
+    found: str
+    files: int = 0
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
 AnyBody = (
     PackageAdded
     | PackageRemoved
@@ -283,6 +296,7 @@ AnyBody = (
     | HostBooted
     | WantedHeld
     | LiveBroken
+    | ResidueFound
 )
 
 ALL: tuple[type[Body], ...] = AnyBody.__args__

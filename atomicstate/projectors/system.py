@@ -31,6 +31,9 @@ SLACK = 256
 MAX_SELECTIONS = 8
 """So many selections are kept before those that no deployment bears are let go."""
 
+MAX_RESIDUES = 64
+"""So many live transactions are remembered for what they left outside /usr."""
+
 _ENDED = frozenset({"done", "skipped"})
 
 
@@ -40,7 +43,8 @@ class System:
     `actions` are all that can have a bearing, by number; `wanted` those of them that are wanted,
     `held` those that a rollback holds back. `selections` tells what each deployment holds.
     `dropped` is the transaction whose staged deployment did not come up, `broken` why /usr is
-    not to be relied on until the next boot.
+    not to be relied on until the next boot, `residue` which blob tells what a live transaction
+    left outside /usr, for the newest of them.
 
     Mutable: `apply` and `fold` move it on. With `compact`, what can have no bearing any more is
     let go now and then, so that its size follows the packages and not the log; `complete` says
@@ -62,6 +66,7 @@ class System:
         self.held: set[int] = set()
         self.dropped = ""
         self.broken = ""
+        self.residue: dict[str, str] = {}
         self._compact = compact
         self._slack = slack
         self._limit = slack
@@ -141,6 +146,7 @@ class System:
                 held=sorted(self.held),
                 dropped=self.dropped,
                 broken=self.broken,
+                residue=list(self.residue.items()),
                 compact=self._compact,
                 slack=self._slack,
                 limit=self._limit,
@@ -171,6 +177,7 @@ class System:
         system.held = set(saved.held)
         system.dropped = saved.dropped
         system.broken = saved.broken
+        system.residue = dict(saved.residue)
         system._limit = saved.limit
         system._forgot = saved.forgot
         system._lost = saved.lost
@@ -234,6 +241,11 @@ class System:
 
     def _live_broken(self, body: bodies.LiveBroken, _transaction: str, _event: Event) -> None:
         self.broken = body.reason
+
+    def _residue_found(self, body: bodies.ResidueFound, transaction: str, _event: Event) -> None:
+        self.residue[transaction] = body.found
+        if len(self.residue) > MAX_RESIDUES:
+            del self.residue[next(iter(self.residue))]
 
     def act(self, actions: Sequence[Action]) -> None:
         """Take in actions that are next to one another: each is wanted."""
@@ -457,6 +469,7 @@ class _Saved(Struct, array_like=True):
     held: list[int]
     dropped: str
     broken: str
+    residue: list[tuple[str, str]]
     compact: bool
     slack: int
     limit: int
@@ -488,4 +501,5 @@ _HANDLERS: dict[type[bodies.Body], Callable[[System, Any, str, Event], None]] = 
     bodies.HostBooted: System._host_seen,
     bodies.WantedHeld: System._held_back,
     bodies.LiveBroken: System._live_broken,
+    bodies.ResidueFound: System._residue_found,
 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from atomicstate.catalog.client import PlanState, Progress
+from atomicstate.catalog.residue import Survey
 from atomicstate.errors import HostError, ImageError, NotFoundError
 from atomicstate.events.event import BootInstance
 from atomicstate.events.plan import PackageChange, Plan
@@ -48,6 +49,8 @@ class FakeHost:
         self.registry: dict[str, frozenset[str]] = {}
         self.overlay_on = False
         self.calls: list[str] = []
+        # What lies in /etc and /var: each package leaves a file there.
+        self.files: dict[str, str] = {}
         self._serial = 0
         base_image = self._image(BASE, {}, frozenset(base))
         self.deployments["booted"] = self._deployment(base_image)
@@ -127,6 +130,7 @@ class FakeHost:
             raise AssertionError("a write to a read-only /usr")
         for change in plan.comes:
             self.tree.add(change.name)
+            self.files[f"/etc/{change.name}.conf"] = "644:0:0 1"
             self._worked("half")
         self.tree -= {change.name for change in plan.goes}
 
@@ -135,6 +139,9 @@ class FakeHost:
         self.tree -= {change.name for change in plan.comes}
         self.tree |= {change.name for change in plan.goes}
         self._worked("revert")
+
+    def survey(self) -> Survey:
+        return Survey(dict(self.files), ("root",), ("root",))
 
     def update(self, on_progress: Callable[[Progress], None]) -> None:
         self._effect("update")

@@ -69,6 +69,7 @@ def test_the_intent_of_each_step_comes_before_its_outcome(machine):
         "step.done",
         "step.started",
         "step.done",
+        "residue.found",
         "package.added",
     ]
 

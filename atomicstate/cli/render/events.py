@@ -145,6 +145,12 @@ def _numbers(seqs: tuple[int, ...]) -> str:
     return " ".join(f"#{seq}" for seq in seqs)
 
 
+def _residue(body: Any) -> str:  # noqa: ANN401
+    parts = [f"{body.files} files in /etc and /var"] if body.files else []
+    parts += [f"user {name}" for name in body.users] + [f"group {name}" for name in body.groups]
+    return "left " + ", ".join(parts)
+
+
 def _step_done(body: Any) -> str:  # noqa: ANN401
     evidence = ", ".join(f"{key} {_short(value)}" for key, value in body.evidence.items() if value)
     return f"{body.step}: {evidence}" if evidence else str(body.step)
@@ -170,6 +176,7 @@ _SUMMARIES: dict[str, Callable[[Any], str]] = {
     "deployment.adopted": lambda body: f"{_short(body.checksum)}, {body.reference}",
     "wanted.changed": _wanted_changed,
     "wanted.held": lambda body: f"{_numbers(body.seqs)} held back" if body.seqs else "nothing held",
+    "residue.found": _residue,
     "live.broken": lambda body: body.reason,
     "transaction.begun": _begun,
     "step.started": lambda body: body.step,
