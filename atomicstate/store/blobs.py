@@ -46,12 +46,17 @@ class Blobs:
         """
         digest = digest_of(content)
         path = self.path(digest)
-        if self._is_whole(path, content):
-            # Whoever wrote it may not have reached the flush of the directory yet.
-            fsync_directory(path.parent)
-            return digest
-        make_directory(path.parent)
-        write_atomically(path, content)
+        whole = self._is_whole(path, content)
+        if not whole:
+            make_directory(path.parent)
+            write_atomically(path, content)
+        try:
+            # Whoever made the file or its folder may not have reached the flush of its name yet.
+            if whole:
+                fsync_directory(path.parent)
+            fsync_directory(self.directory)
+        except OSError as error:
+            raise from_os_error(error, "write the blob", path) from error
         return digest
 
     @staticmethod
