@@ -31,7 +31,7 @@ from atomicstate.events.plan import Plan
 from atomicstate.process import ToolError, kill_group, run, start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = ["TIME_LIMIT", "Catalog", "PlanState", "Progress"]
 
@@ -149,9 +149,20 @@ class Catalog:
 
     def survey(self) -> Survey:
         """Probe: what lies in the tree's /etc and /var. Raises HostError."""
-        argv = [*self._enter, sys.executable, "-s", "-P", "-m", "atomicstate.catalog.survey"]
+        return self._survey()
+
+    def withdraw(self, signatures: Mapping[str, str]) -> Survey:
+        """Effect: remove each of these paths that is still as its signature (of a survey) says.
+
+        Returns what is there afterwards. Raises HostError.
+        """
+        return self._survey("--withdraw", stdin=msgspec.json.encode(signatures))
+
+    def _survey(self, *options: str, stdin: bytes | None = None) -> Survey:
+        module = (sys.executable, "-s", "-P", "-m", "atomicstate.catalog.survey")
+        argv = [*self._enter, *module, self._root, *options]
         try:
-            found = run([*argv, self._root], env=_python_path(), timeout=_QUERY_LIMIT)
+            found = run(argv, env=_python_path(), stdin=stdin, timeout=_QUERY_LIMIT)
             return msgspec.json.decode(found.stdout, type=Survey)
         except (ToolError, msgspec.MsgspecError) as error:
             raise HostError(f"/etc and /var can't be looked through: {error}") from error

@@ -2,7 +2,9 @@
 
 A package's files in /usr go with the overlay; what its scripts and configuration files leave in
 /etc and /var stays. Run as `python -m atomicstate.catalog.survey ROOT` in the tree's mount
-namespace; it prints the survey as JSON. No libapt: it may be asked often.
+namespace; it prints the survey as JSON. With `--withdraw` it first removes what standard input
+names, as a JSON object of paths and signatures, where the signature is still the same. No libapt:
+it may be asked often.
 """
 
 from __future__ import annotations
@@ -82,5 +84,31 @@ def _names(path: str) -> list[str]:
         return []
 
 
+def withdraw(root: str, signatures: dict[str, str]) -> None:
+    """Remove each of these paths that is still as its signature says; a folder once it is empty."""
+    for path, signature in sorted(signatures.items(), reverse=True):
+        place = root + path
+        try:
+            found = os.lstat(place)
+            if _signature(place, found) != signature:
+                continue
+            if stat.S_ISDIR(found.st_mode):
+                os.rmdir(place)  # noqa: PTH106
+            else:
+                os.unlink(place)  # noqa: PTH108
+        except OSError:
+            # It went, or somebody's own file is in the folder: what stays is seen afterwards.
+            continue
+
+
+def main(root: str, *options: str) -> None:
+    """Look through the tree at `root`, and print what was found."""
+    root = root.rstrip("/")
+    if options:
+        withdraw(root, json.load(sys.stdin))
+        os.sync()
+    sys.stdout.buffer.write(json.dumps(survey(root)).encode())
+
+
 if __name__ == "__main__":
-    sys.stdout.buffer.write(json.dumps(survey(sys.argv[1].rstrip("/"))).encode())
+    main(*sys.argv[1:])

@@ -24,6 +24,7 @@ VERBS = {
     "switch": f"{_COMMANDS}.apply:switch",
     "resume": f"{_COMMANDS}.recovery:resume",
     "abort": f"{_COMMANDS}.recovery:abort",
+    "withdraw": f"{_COMMANDS}.host:withdraw",
     "log": f"{_COMMANDS}.log:log",
     "verify": f"{_COMMANDS}.store:verify",
     "export": f"{_COMMANDS}.store:export",

@@ -10,10 +10,11 @@ from atomicstate.catalog.residue import Residue, Survey, left_between, still_the
 from atomicstate.errors import AtomicstateError, HostError
 from atomicstate.events.bodies import ResidueFound
 from atomicstate.files import make_directory, write_atomically
-from atomicstate.projectors.pending import booted
+from atomicstate.projectors.pending import applied, booted
 
 if TYPE_CHECKING:
     from atomicstate.engine.session import Session
+    from atomicstate.projectors.state import Action
     from atomicstate.projectors.system import System
 
 _BEFORE = "before.json"
@@ -75,8 +76,28 @@ def residue(session: Session, system: System, *, overlay: bool) -> list[str]:
     return list(dict.fromkeys(path for item in left for path in still_there(item, now)))
 
 
+def shadowing(session: Session, system: System) -> dict[str, str]:
+    """What live transactions added to /etc that the next deployment brings itself.
+
+    Paths with signatures. The next boot merges /etc: a file that was added on the machine wins
+    over the image's own, for good.
+    """
+    coming = (applied(system) or frozenset()) - (booted(system) or frozenset())
+    found: dict[str, str] = {}
+    for transaction, blob in system.residue.items():
+        action = _action_of(system, transaction)
+        if action is not None and action.seq in coming:
+            left = msgspec.json.decode(session.blobs.get(blob), type=Residue)
+            found.update(item for item in left.added.items() if item[0].startswith("/etc/"))
+    return found
+
+
+def _action_of(system: System, transaction: str) -> Action | None:
+    return next((it for it in system.actions.values() if it.transaction == transaction), None)
+
+
 def _in_use(system: System, transaction: str, *, overlay: bool) -> bool:
-    action = next((it for it in system.actions.values() if it.transaction == transaction), None)
+    action = _action_of(system, transaction)
     if action is None:
         return transaction in system.open
     return overlay or action.seq in (booted(system) or ())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from atomicstate.engine.live import LiveTransaction
     from atomicstate.engine.results import Reporter
     from atomicstate.engine.session import Session
+    from atomicstate.engine.withdraw import WithdrawTransaction
     from atomicstate.projectors.system import OpenTransaction, System
 
 
@@ -139,10 +140,14 @@ def _one(
 
 def _run_of(
     session: Session, reporter: Reporter, transaction: str, item: OpenTransaction
-) -> ApplyTransaction | LiveTransaction:
+) -> ApplyTransaction | LiveTransaction | WithdrawTransaction:
     from atomicstate.engine.apply_steps import ApplyTransaction
     from atomicstate.engine.live import LiveTransaction
 
     if item.mode == table.APPLY:
         return ApplyTransaction(session, reporter, transaction, item.begun)
+    if item.mode == table.WITHDRAW:
+        from atomicstate.engine.withdraw import WithdrawTransaction
+
+        return WithdrawTransaction(session, reporter, transaction, item.begun, item.boot)
     return LiveTransaction(session, reporter, transaction, item.begun, item.boot)

@@ -90,7 +90,8 @@ class WantedChanged(Body, frozen=True, array_like=True, gc=False, tag="wanted.ch
 class TransactionBegun(Body, frozen=True, array_like=True, gc=False, tag="transaction.begun"):
     """One run of the machine begins, with all that it is to do.
 
-    `mode` says what it does: live, overlay, restore, apply, deploy, rollback, unstage or prune.
+    `mode` says what it does: live, overlay, restore, apply, deploy, rollback, unstage, prune
+    or withdraw.
     An apply has `add` and `drop` (the selection, as sequence numbers,
     against the deployment of the transaction `parent`, empty for the base as it was at `init`,
     a checksum for one that was adopted),
@@ -102,7 +103,8 @@ class TransactionBegun(Body, frozen=True, array_like=True, gc=False, tag="transa
     A deploy makes the image of the transaction `target` boot next, with the fields of its apply;
     a rollback does that with the deployment of the checksum `target`, and an unstage drops it:
     both hold back the actions `held`. A restore carries out its plan again, for the actions
-    `add`. A prune removes `objects` ("image <id>", "deployment <checksum>").
+    `add`. A prune removes `objects` ("image <id>", "deployment <checksum>"), a withdraw the
+    paths in /etc that live transactions left and nobody changed.
     """
 
     mode: str
@@ -132,7 +134,8 @@ class TransactionBegun(Body, frozen=True, array_like=True, gc=False, tag="transa
 class StepStarted(Body, frozen=True, array_like=True, gc=False, tag="step.started"):
     """`step` is about to be done.
 
-    overlay, live, config, containerfile, build, unqueue, switch, promote, rollback, unstage, prune.
+    overlay, live, config, containerfile, build, unqueue, switch, promote, rollback, unstage, prune,
+    withdraw.
     """
 
     step: str

@@ -37,6 +37,7 @@ RESUME: dict[str, dict[str, str]] = {
     "promote": {DONE: ADOPT, ABSENT: DO, OTHER: SKIP},
     "rollback": {DONE: ADOPT, ABSENT: DO, OTHER: ASK},
     "unstage": {DONE: ADOPT, ABSENT: DO, OTHER: ASK},
+    "withdraw": {DONE: ADOPT, ABSENT: DO, GONE: SKIP},
     "prune": {DONE: ADOPT, PARTIAL: FINISH, ABSENT: DO},
 }
 """Step -> answer -> decision, for a step whose intent is in the log and whose outcome is not."""

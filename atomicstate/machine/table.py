@@ -37,9 +37,13 @@ DEPLOY = "deploy"
 ROLLBACK = "rollback"
 UNSTAGE = "unstage"
 PRUNE = "prune"
+WITHDRAW = "withdraw"
 
-OF_THE_OVERLAY = frozenset({ENABLE, LIVE, RESTORE})
-"""The modes that work on the overlay, under the recording lock; the others need the pipeline's."""
+OF_THE_OVERLAY = frozenset({ENABLE, LIVE, RESTORE, WITHDRAW})
+"""The modes that work on the overlay or what it left, under the recording lock.
+
+The others need the pipeline's.
+"""
 
 _MAKING = (
     ("config", RECORDED, CONFIGURED),
@@ -61,6 +65,7 @@ MOVES = (
     Move(ROLLBACK, "rollback", IDLE, SWITCHED),
     Move(UNSTAGE, "unstage", SWITCHED, RECORDED),
     Move(PRUNE, "prune", IDLE, IDLE),
+    Move(WITHDRAW, "withdraw", IDLE, IDLE),
 )
 
 OPTIONAL = frozenset({"unqueue"})
@@ -75,6 +80,7 @@ START = {
     ROLLBACK: IDLE,
     UNSTAGE: SWITCHED,
     PRUNE: IDLE,
+    WITHDRAW: IDLE,
 }
 """Where a transaction of each mode begins, and where a rollback leads back to."""
 

@@ -24,6 +24,7 @@ LAST_STEPS = {
     "rollback": "rollback",
     "unstage": "unstage",
     "prune": "prune",
+    "withdraw": "withdraw",
 }
 """The step that ends a transaction, by mode. The other modes end with a fact of their own."""
 

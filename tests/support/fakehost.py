@@ -143,6 +143,13 @@ class FakeHost:
     def survey(self) -> Survey:
         return Survey(dict(self.files), ("root",), ("root",))
 
+    def withdraw(self, signatures: Mapping[str, str]) -> Survey:
+        self._effect("withdraw")
+        kept = {p: s for p, s in self.files.items() if signatures.get(p) != s}
+        self.files = kept
+        self._worked("withdraw")
+        return self.survey()
+
     def update(self, on_progress: Callable[[Progress], None]) -> None:
         self._effect("update")
 

@@ -15,6 +15,7 @@ from atomicstate.engine import apply, packages
 from atomicstate.engine.results import Silent
 from atomicstate.engine.status import status
 from atomicstate.engine.unfinished import resume
+from atomicstate.engine.withdraw import withdraw
 from atomicstate.errors import AptError
 from tests.support.fakehost import Crash, fake_host
 from tests.support.sessions import Machine, adopted
@@ -143,3 +144,76 @@ def test_what_an_install_left_that_a_power_cut_ended_is_residue(machine: Machine
     machine.host.reboot(power_cut=True)
     machine.command(lambda s: resume(s, SILENT))
     assert residue(machine) == ["/etc/tree.conf"]
+
+
+# -- making way ------------------------------------------------------------------------------
+
+
+def applied(machine: Machine) -> None:
+    machine.command(lambda s: add(s, "tree"))
+    machine.command(lambda s: apply.carry_out(s, apply.propose(s), SILENT))
+
+
+def withdrawn(machine: Machine) -> tuple[str, ...]:
+    return machine.command(lambda s: withdraw(s, SILENT))
+
+
+def test_before_the_boot_the_next_images_own_files_get_their_place(machine: Machine) -> None:
+    applied(machine)
+    assert withdrawn(machine) == ("/etc/tree.conf",)
+    assert machine.host.files == {}
+    assert withdrawn(machine) == ()
+
+
+def test_a_file_that_a_person_changed_stays(machine: Machine) -> None:
+    applied(machine)
+    machine.host.files["/etc/tree.conf"] = "644:0:0 mine"
+    assert withdrawn(machine) == ()
+    assert "/etc/tree.conf" in machine.host.files
+
+
+def test_what_runs_keeps_its_files_while_no_image_brings_them(machine: Machine) -> None:
+    machine.command(lambda s: add(s, "tree"))
+    assert withdrawn(machine) == ()
+
+
+def test_after_the_boot_the_same_path_is_the_images_and_stays(machine: Machine) -> None:
+    applied(machine)
+    machine.host.failing["withdraw"] = Crash()
+    machine.killed(lambda s: withdraw(s, SILENT))
+    machine.host.failing.clear()
+    machine.host.reboot()
+    machine.command(lambda s: resume(s, SILENT))
+    assert "/etc/tree.conf" in machine.host.files
+    assert machine.command(status).unfinished == []
+
+
+def test_one_that_was_killed_is_finished_in_the_same_boot(machine: Machine) -> None:
+    applied(machine)
+    machine.host.after["withdraw"] = Crash()
+    machine.killed(lambda s: withdraw(s, SILENT))
+    machine.host.after.clear()
+    machine.command(lambda s: resume(s, SILENT))
+    assert machine.kinds()[-1] == "step.done"
+    assert machine.command(status).unfinished == []
+
+
+def test_removing_takes_only_what_is_still_as_it_was_recorded(tree: Path) -> None:
+    before = survey(tree)
+    (tree / "etc/conf.d").mkdir()
+    (tree / "etc/conf.d/kept").write_text("mine")
+    for name in ("gone", "changed"):
+        (tree / "etc" / name).write_text("new")
+    left = left_between(before, survey(tree)).added
+    del left["/etc/conf.d/kept"]
+    (tree / "etc/changed").write_text("mine")
+    subprocess.run(
+        [sys.executable, "-m", "atomicstate.catalog.survey", str(tree), "--withdraw"],
+        input=json.dumps(left).encode(),
+        stdout=subprocess.DEVNULL,
+        timeout=60,
+        check=True,
+    )
+    assert not (tree / "etc/gone").exists()
+    assert (tree / "etc/changed").read_text() == "mine"
+    assert (tree / "etc/conf.d/kept").exists()

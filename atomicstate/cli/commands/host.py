@@ -43,6 +43,26 @@ def status(app: App) -> None:
     app.answer(lambda: _status_data(result), text)
 
 
+@verb("withdraw")
+def withdraw(app: App) -> None:
+    """Before a shutdown: let the next image's own files into /etc.
+
+    Takes away what live installs added to /etc, nobody changed since, and the next image brings
+    itself. A unit runs it; `sandbox reboot` does so, too.
+    """
+    from atomicstate.engine import withdraw as engine
+
+    with app.session() as session, app.reporting() as reporter:
+        paths = engine.withdraw(session, reporter)
+    app.answer(
+        lambda: {"withdrawn": list(paths)},
+        lambda _look: (
+            "\n".join(f"withdrawn {clean(path)}" for path in paths)
+            or "There is nothing to withdraw."
+        ),
+    )
+
+
 @verb("machine")
 def machine(app: App) -> None:
     """Draw the state machine, as Mermaid text."""

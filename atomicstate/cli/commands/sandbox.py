@@ -12,6 +12,7 @@ import click
 
 from atomicstate.cli.terminal import clean
 from atomicstate.cli.verbs import group, verb
+from atomicstate.errors import AtomicstateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,11 +67,25 @@ def reboot(app: App, directory: str, *, power_cut: bool) -> None:
     from atomicstate.host.sandbox import lifecycle
 
     path = _path(directory)
+    if not power_cut:
+        _shut_down(app, path)
     lifecycle.reboot(path, power_cut=power_cut)
     app.answer(
         lambda: {"directory": str(path), "power_cut": power_cut},
         lambda _look: f"The sandbox {clean(str(path))} booted.",
     )
+
+
+def _shut_down(app: App, path: Path) -> None:
+    """What the unit does before a shutdown. What fails there does not stop the machine."""
+    from atomicstate.engine.withdraw import withdraw
+
+    app.state_dir, app.sandbox = path / "state", path
+    try:
+        with app.session() as session, app.reporting() as reporter:
+            withdraw(session, reporter)
+    except AtomicstateError as error:
+        app.note(f"not withdrawn before the reboot: {error.message}")
 
 
 @verb("destroy")

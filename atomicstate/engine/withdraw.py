@@ -1,0 +1,121 @@
+"""At shutdown: what live installs added to /etc makes way for the next image's own files.
+
+Until then the packages in the overlay need it; after the boot the merged /etc would hold it for
+good, over whatever later images bring. A file that was changed since is a person's, and stays.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from atomicstate.catalog.residue import Residue
+from atomicstate.engine.residue import shadowing
+from atomicstate.engine.runner import Answer, Effect, Runner
+from atomicstate.events.bodies import TransactionBegun
+from atomicstate.events.ids import new_id
+from atomicstate.machine import recovery, table
+from atomicstate.machine.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from atomicstate.engine.results import Reporter
+    from atomicstate.engine.session import Session
+    from atomicstate.events.bodies import AnyBody
+    from atomicstate.events.event import BootInstance, Event
+
+
+def withdraw(session: Session, reporter: Reporter) -> tuple[str, ...]:
+    """Take away what would shadow the next image's own /etc. Returns the paths; none: no event."""
+    if not session.state.has_log or not session.system().residue:
+        return ()
+    with session.recording():
+        system = session.observe()
+        shadow = shadowing(session, system)
+        if not shadow:
+            return ()
+        now = session.host.catalog.survey().files
+        paths = tuple(sorted(path for path, sign in shadow.items() if now.get(path) == sign))
+        if not paths:
+            return ()
+        begun = TransactionBegun(table.WITHDRAW, objects=paths)
+        boot = session.host_status().boot
+        WithdrawTransaction(session, reporter, new_id(), begun, boot).begin()
+        return paths
+
+
+class WithdrawTransaction:
+    """The transaction `transaction`, which takes away the paths `begun.objects`."""
+
+    def __init__(
+        self,
+        session: Session,
+        reporter: Reporter,
+        transaction: str,
+        begun: TransactionBegun,
+        boot: BootInstance | None,
+    ) -> None:
+        self._session = session
+        self._reporter = reporter
+        self._transaction = transaction
+        self._boot = boot
+        self._signatures = {
+            path: sign for path, sign in self._recorded().items() if path in set(begun.objects)
+        }
+        self._begun = begun
+
+    def begin(self) -> list[Event]:
+        """Run it from its start."""
+        return self._runner(waiting=(self._begun,)).forward()
+
+    def resume(self, statuses: Mapping[str, str]) -> list[Event]:
+        """Go on after an interruption."""
+        return self._runner(statuses=statuses).forward()
+
+    def abort(self, statuses: Mapping[str, str], reason: str, code: str) -> None:
+        """End it: what is gone was nobody's own, and is not brought back."""
+        self._runner(statuses=statuses).back(reason, code)
+
+    def _recorded(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for blob in self._session.system().residue.values():
+            found.update(msgspec.json.decode(self._session.blobs.get(blob), type=Residue).added)
+        return found
+
+    def _runner(
+        self, *, waiting: tuple[AnyBody, ...] = (), statuses: Mapping[str, str] | None = None
+    ) -> Runner:
+        catalog = self._session.host.catalog
+
+        def do() -> None:
+            catalog.withdraw(self._signatures)
+
+        def probe() -> Answer:
+            # After a boot the same path is the new image's own file.
+            if self._boot is not None and self._session.host_status().boot != self._boot:
+                return Answer(recovery.GONE)
+            now = catalog.survey().files
+            left = [path for path, sign in self._signatures.items() if now.get(path) == sign]
+            files = [path for path in left if not _is_folder(self._signatures[path])]
+            if files:
+                return Answer(recovery.ABSENT)
+            gone = len(self._signatures) - len(left)
+            return Answer(recovery.DONE, {"paths": str(gone)})
+
+        effect = Effect("withdraw", do, probe)
+        return Runner(
+            self._session,
+            self._reporter,
+            self._transaction,
+            Pipeline(table.WITHDRAW),
+            (effect,),
+            waiting=waiting,
+            statuses=statuses,
+        )
+
+
+def _is_folder(signature: str) -> bool:
+    """Whether it was a folder: one that holds a person's own file stays."""
+    return signature.startswith("40000 ")
