@@ -160,7 +160,7 @@ class Catalog:
 
     def _survey(self, *options: str, stdin: bytes | None = None) -> Survey:
         module = (sys.executable, "-s", "-P", "-m", "atomicstate.catalog.survey")
-        argv = [*self._enter, *module, self._root, *options]
+        argv: list[str | Path] = [*self._enter, *module, self._root, *options]
         try:
             found = run(argv, env=_python_path(), stdin=stdin, timeout=_QUERY_LIMIT)
             return msgspec.json.decode(found.stdout, type=Survey)
