@@ -3,22 +3,28 @@
 An argument vector, never a shell string; a closed standard input; C locale, so that what a
 tool says can be read; a child that dies with its parent, so that no step goes on behind the
 back of a killed run; and a limit in time, so that a hanging tool ends.
+
+`within` is what runs the words after it somewhere else (unshare, nsenter, env): the tool itself
+is still the first word of `argv`, and it is the one that errors name.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import selectors
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from atomicstate.errors import HostError
+from atomicstate.errors import HostError, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +32,18 @@ if TYPE_CHECKING:
 
 TAIL = 2000
 """Characters of a tool's last words that an error quotes."""
+
+TIMEOUT_VARIABLE = "ATOMICSTATE_TOOL_TIMEOUT"
+"""Seconds: the user's own limit for tools that build, deploy and install. See `time_limit`."""
+
+LIMIT_HINT = "`--tool-timeout SECONDS` sets another limit"
+"""What to do about a tool that was ended after its limit."""
+
+CONFINED = (
+    *("unshare", "--pid", "--fork", "--kill-child"),
+    *("--mount", "--propagation=slave", "--mount-proc", "--"),
+)
+"""`within` for a tool with children: the kernel ends all of them with it, and its mounts go."""
 
 _PR_SET_PDEATHSIG = 1
 _GRACE = 5.0
@@ -36,12 +54,18 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Finished:
-    """What a process left: its exit status (negative: the signal that ended it) and output."""
+    """What a process left: its exit status (negative: the signal that ended it) and output.
+
+    `limit`: it was ended after that many seconds, and its status is not 0.
+    """
 
     argv: tuple[str, ...]
     status: int
     stdout: bytes
     stderr: bytes
+    limit: float | None = None
+    within: tuple[str, ...] = ()
+    cwd: Path | None = None
 
     @property
     def text(self) -> str:
@@ -56,10 +80,18 @@ class Finished:
 
     @property
     def outcome(self) -> str:
-        """`exited 3`, or `was killed by SIGKILL`."""
+        """`exited 3`, `was killed by SIGKILL`, or `was ended after 600 seconds`."""
+        if self.limit is not None:
+            return f"was ended after {self.limit:g} seconds"
         if self.status >= 0:
             return f"exited {self.status}"
-        return f"was killed by {signal.Signals(-self.status).name}"
+        return f"was killed by {_signal_name(-self.status)}"
+
+    @property
+    def command(self) -> str:
+        """What ran, for a person's shell."""
+        words = shlex.join((*self.within, *self.argv))
+        return f"cd {shlex.quote(str(self.cwd))} && {words}" if self.cwd else words
 
 
 class ToolError(HostError):
@@ -72,8 +104,37 @@ class ToolError(HostError):
         self.finished = finished
 
 
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals
+        return f"signal {number}"
+
+
+def time_limit(default: float) -> float:
+    """Seconds that a tool may take: `default`, unless the user set another limit.
+
+    Raises ValidationError for a setting that is no time.
+    """
+    text = os.environ.get(TIMEOUT_VARIABLE)
+    if not text:
+        return default
+    with contextlib.suppress(ValueError):
+        if (seconds := float(text)) > 0 and math.isfinite(seconds):
+            return seconds
+    raise ValidationError(f"{TIMEOUT_VARIABLE}={text!r} is not a number of seconds")
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    """What a child of the process `parent` does first: arrange to end with it."""
+
+    def arrange() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        # The parent may have ended before the call: then no signal comes any more.
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return arrange
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
@@ -83,6 +144,7 @@ def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
 def start(
     argv: Sequence[str | Path],
     *,
+    within: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.PIPE,
@@ -95,9 +157,11 @@ def start(
     Raises ToolError where the program is not there.
     """
     words = [str(word) for word in argv]
+    if within and shutil.which(words[0]) is None:
+        raise _missing(words[0])
     try:
         return subprocess.Popen(
-            words,
+            [*within, *words],
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
@@ -105,20 +169,18 @@ def start(
             cwd=cwd,
             pass_fds=pass_fds,
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one prctl, nothing that allocates
+            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - system calls, nothing else
         )
     except FileNotFoundError as error:
-        raise ToolError(
-            f"the program {words[0]!r} is not on this machine", hint=f"install {words[0]}"
-        ) from error
+        if cwd is not None and not cwd.is_dir():
+            raise ToolError(f"can't start {words[0]!r} in {cwd}: it is not there") from error
+        raise _missing([*within, *words][0]) from error
     except OSError as error:
         raise ToolError(f"can't start {words[0]!r}: {error.strerror}") from error
 
 
-def _at_the_terminal() -> None:
-    _die_with_parent()
-    # The child gets its own Ctrl-C: what this process ignores meanwhile it must not.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _missing(program: str) -> ToolError:
+    return ToolError(f"the program {program!r} is not on this machine", hint=f"install {program}")
 
 
 def foreground(argv: Sequence[str | Path]) -> int:
@@ -131,39 +193,41 @@ def foreground(argv: Sequence[str | Path]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent = _die_with(os.getpid())
+
+    def at_the_terminal() -> None:
+        die_with_parent()
+        # The child gets its own Ctrl-C: what this process ignores meanwhile it must not.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     try:
         status = subprocess.run(
             words,
             check=False,
-            preexec_fn=_at_the_terminal,
+            preexec_fn=at_the_terminal,
         ).returncode
     except FileNotFoundError as error:
-        raise ToolError(
-            f"the program {words[0]!r} is not on this machine", hint=f"install {words[0]}"
-        ) from error
+        raise _missing(words[0]) from error
     finally:
         signal.signal(signal.SIGINT, before)
     return status if status >= 0 else 128 - status
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End `process` and what it started: a request first, then by force. Waits for its end."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        try:
+    """End `process` and all of its group: a request first, then by force. Waits for its end."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE)
-            break
-        except subprocess.TimeoutExpired:
-            continue
+        # Its children too, where it alone took the request.
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def run(
     argv: Sequence[str | Path],
     *,
+    within: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     stdin: bytes | None = None,
     timeout: float | None = None,
@@ -176,28 +240,36 @@ def run(
     for small input: what a pipe holds (64 KiB).
     """
     process = start(
-        argv, env=env, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, cwd=cwd
+        argv,
+        within=within,
+        env=env,
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        cwd=cwd,
     )
     if stdin is not None and process.stdin is not None:
         with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
             pipe.write(stdin)
-    finished = _finish(process, argv, timeout, lambda _stream, _chunk: None)
+    finished = _finish(process, _Call(argv, within, cwd, timeout), lambda _stream, _chunk: None)
     if check and finished.status != 0:
         raise failure(finished)
     return finished
 
 
 def failure(finished: Finished) -> ToolError:
-    """The error for a tool that ended badly: which, how, and its last words."""
+    """The error for a tool that ended badly: which, how, its last words, and how to run it."""
     said = f": {finished.last_words}" if finished.last_words else ""
-    return ToolError(f"{finished.argv[0]} {finished.outcome}{said}", finished=finished)
+    return ToolError(
+        f"{finished.argv[0]} {finished.outcome}{said}",
+        hint=f"to run it again: {finished.command}",
+        finished=finished,
+    )
 
 
 def stream(
     argv: Sequence[str | Path],
     on_line: Callable[[str], None],
     *,
-    env: Mapping[str, str] | None = None,
+    within: Sequence[str] = (),
     timeout: float | None = None,
     cwd: Path | None = None,
 ) -> Finished:
@@ -205,7 +277,7 @@ def stream(
 
     The result's `stdout` is all of it; its exit status is not checked. `timeout` is in seconds.
     """
-    process = start(argv, env=env, stderr=subprocess.STDOUT, cwd=cwd)
+    process = start(argv, within=within, stderr=subprocess.STDOUT, cwd=cwd)
     rest = b""
 
     def take(_stream: str, chunk: bytes) -> None:
@@ -214,32 +286,33 @@ def stream(
         for line in whole:
             on_line(line.decode("utf-8", "replace").rstrip("\r"))
 
-    finished = _finish(process, argv, timeout, take)
+    finished = _finish(process, _Call(argv, within, cwd, timeout), take)
     if rest:
         on_line(rest.decode("utf-8", "replace"))
     return finished
 
 
+class _Call(NamedTuple):
+    argv: Sequence[str | Path]
+    within: Sequence[str]
+    cwd: Path | None
+    timeout: float | None
+
+
 def _finish(
-    process: subprocess.Popen[bytes],
-    argv: Sequence[str | Path],
-    timeout: float | None,
-    on_chunk: Callable[[str, bytes], None],
+    process: subprocess.Popen[bytes], call: _Call, on_chunk: Callable[[str, bytes], None]
 ) -> Finished:
     """Read both pipes until `process` ends; end it where time runs out or this run is cut short."""
-    words = tuple(str(word) for word in argv)
     said = {"stdout": bytearray(), "stderr": bytearray()}
+    limit = None
     try:
-        for name, chunk in _chunks(process, timeout):
+        for name, chunk in _chunks(process, call.timeout):
             said[name] += chunk
             on_chunk(name, chunk)
         process.wait()
-    except TimeoutError as error:
+    except TimeoutError:
         kill_group(process)
-        ended = Finished(words, process.returncode, bytes(said["stdout"]), bytes(said["stderr"]))
-        raise ToolError(
-            f"{words[0]} took longer than {timeout:g} seconds and was ended", finished=ended
-        ) from error
+        limit = call.timeout
     except BaseException:
         kill_group(process)
         raise
@@ -247,7 +320,19 @@ def _finish(
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
-    return Finished(words, process.returncode, bytes(said["stdout"]), bytes(said["stderr"]))
+    status = process.returncode
+    if limit is not None and status == 0:
+        # It took the request to end for a reason to call that well done.
+        status = -signal.SIGTERM
+    return Finished(
+        tuple(str(word) for word in call.argv),
+        status,
+        bytes(said["stdout"]),
+        bytes(said["stderr"]),
+        limit=limit,
+        within=tuple(call.within),
+        cwd=call.cwd,
+    )
 
 
 def _chunks(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[tuple[str, bytes]]:

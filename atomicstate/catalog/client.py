@@ -6,8 +6,6 @@ lock is held between calls, no view of the tree grows old, and nothing outlives 
 
 from __future__ import annotations
 
-import contextlib
-import math
 import os
 import selectors
 import subprocess
@@ -28,7 +26,7 @@ from atomicstate.catalog.protocol import Progress, Request
 from atomicstate.catalog.residue import Survey
 from atomicstate.errors import AptError, HostError, ValidationError
 from atomicstate.events.plan import Plan
-from atomicstate.process import ToolError, kill_group, run, start
+from atomicstate.process import LIMIT_HINT, ToolError, kill_group, run, start, time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["TIME_LIMIT", "Catalog", "PlanState", "Progress"]
 
 TIME_LIMIT = 1800.0
-"""Seconds that one call may take, unless ATOMICSTATE_TOOL_TIMEOUT says otherwise."""
+"""Seconds that one call may take, unless the user set another limit (process.time_limit)."""
 
 _QUERY_LIMIT = 60.0
 _END_LIMIT = 10.0
@@ -45,17 +43,6 @@ _TAIL_LINES = 10
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Mounts and processes of the worker's own: the kernel takes both away when it ends.
 _ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
-
-
-def time_limit() -> float:
-    """Seconds that one call may take. Raises ValidationError for a setting that is no time."""
-    text = os.environ.get("ATOMICSTATE_TOOL_TIMEOUT")
-    if not text:
-        return TIME_LIMIT
-    with contextlib.suppress(ValueError):
-        if (seconds := float(text)) > 0 and math.isfinite(seconds):
-            return seconds
-    raise ValidationError(f"ATOMICSTATE_TOOL_TIMEOUT={text!r} is not a number of seconds")
 
 
 class Catalog:
@@ -183,7 +170,7 @@ class Catalog:
         self, request: Request, on_progress: Callable[[Progress], None]
     ) -> protocol.Resolved | protocol.Done:
         """Run a worker for `request`. Raises what it raised there."""
-        limit = time_limit()
+        limit = time_limit(TIME_LIMIT)
         # The tools' output goes to a file: a daemon that a script leaves behind may hold it open
         # for as long as it likes, and no pipe fills up.
         with tempfile.TemporaryFile() as output:
@@ -215,7 +202,7 @@ class Catalog:
                 kill_group(process)
                 raise AptError(
                     _with_tail(f"the packages took longer than {limit:g} seconds", output),
-                    hint="ATOMICSTATE_TOOL_TIMEOUT sets another limit, in seconds",
+                    hint=LIMIT_HINT,
                 ) from None
             except BaseException:
                 # Ctrl-C, or a progress bar that failed: the work ends with the call.

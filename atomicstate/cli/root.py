@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 
 import click
@@ -55,20 +57,45 @@ VERBS = {
     show_envvar=True,
     help="Work on the host in this sandbox, not on this machine.",
 )
+@click.option(
+    "--tool-timeout",
+    type=float,
+    metavar="SECONDS",
+    envvar="ATOMICSTATE_TOOL_TIMEOUT",
+    show_envvar=True,
+    help="End a tool that builds, deploys or installs when it takes longer.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show more.")
 @click.version_option(__version__, message="atomicstate %(version)s")
 @click.pass_context
-def root(ctx: click.Context, state_dir: str | None, sandbox: str | None, verbose: bool) -> None:
+def root(
+    ctx: click.Context,
+    state_dir: str | None,
+    sandbox: str | None,
+    tool_timeout: float | None,
+    verbose: bool,
+) -> None:
     """Change an image-based system as a sequence of events.
 
     Packages are put into the running system at once and recorded; `apply` makes an image of all
     that is pending, and the next boot starts it.
     """
+    if tool_timeout is not None:
+        _set_tool_timeout(ctx, tool_timeout)
     ctx.obj = App(
         _state_dir(ctx, state_dir, sandbox),
         Path(sandbox).absolute() if sandbox else None,
         verbose=verbose,
     )
+
+
+def _set_tool_timeout(ctx: click.Context, seconds: float) -> None:
+    if not 0 < seconds < math.inf:
+        raise click.BadParameter(
+            f"{seconds:g} is not a number of seconds", ctx=ctx, param_hint="'--tool-timeout'"
+        )
+    # In the environment: children of ours that start tools themselves are told so too.
+    os.environ["ATOMICSTATE_TOOL_TIMEOUT"] = repr(seconds)
 
 
 def _state_dir(ctx: click.Context, state_dir: str | None, sandbox: str | None) -> Path:

@@ -230,7 +230,7 @@ def commit_tree(
         "var": None if var is None else str(var),
     }
     # Its mounts are in a namespace of its own: they are gone when it ends, however it ends.
-    answer = _child("commit", request, ("unshare", "--mount", "--propagation=slave", "--"))
+    answer = _child("commit", request, process.CONFINED)
     return str(answer["checksum"])
 
 
@@ -278,22 +278,27 @@ def _is_booted(deployment: Deployment, boot: BootInstance | None) -> bool:
     )
 
 
-def _child(verb: str, request: dict[str, Any], prefix: tuple[str, ...] = ()) -> dict[str, Any]:
+def _child(verb: str, request: dict[str, Any], within: tuple[str, ...] = ()) -> dict[str, Any]:
     """Run the child process that mounts and loads libostree; its answer, or its error."""
     module = "atomicstate.host.ostree_child"
-    argv = [*prefix, sys.executable, "-m", module, verb, json.dumps(request)]
     # The child finds this very package, wherever it was started from.
     package = str(Path(__file__).resolve().parents[2])
-    finished = process.run(argv, env={"PYTHONPATH": package}, timeout=_LIMIT, check=False)
+    finished = process.run(
+        [sys.executable, "-m", module, verb, json.dumps(request)],
+        within=("env", f"PYTHONPATH={package}", *within),
+        timeout=process.time_limit(_LIMIT),
+        check=False,
+    )
     try:
         answer: dict[str, Any] = json.loads(finished.text.splitlines()[-1])
     except (IndexError, ValueError):
-        answer = {"error": finished.last_words or finished.outcome}
+        answer = {"error": f"its child process {finished.outcome}", "last": finished.last_words}
     if "error" not in answer:
         return answer
-    said = str(answer["error"])
+    said = ": ".join(filter(None, (str(answer["error"]), str(answer.get("last", "")))))
     if answer.get("code") == ImageError.code:
         raise ImageError(said)
+    message = f"OSTree could not {verb}: {said}\nto run it again: {finished.command}"
     if _NO_SPACE.search(said):
-        raise NoSpaceError(f"no space left on the device: OSTree could not {verb}: {said}")
-    raise HostError(f"OSTree could not {verb}: {said}")
+        raise NoSpaceError(f"no space left on the device: {message}")
+    raise HostError(message, hint=process.LIMIT_HINT if finished.limit is not None else None)

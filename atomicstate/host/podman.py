@@ -7,7 +7,9 @@ Builds run with chroot isolation: it works where containers can't run.
 from __future__ import annotations
 
 import json
+import os
 import re
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,15 +75,24 @@ def check_reference(reference: str) -> str:
     return reference
 
 
-def failure(finished: process.Finished, doing: str) -> ContainerError | NoSpaceError:
-    """The error for a container tool that ended badly while `doing` something."""
+def failure(
+    finished: process.Finished, doing: str, *, hint: str | None = None
+) -> ContainerError | NoSpaceError:
+    """The error for a container tool that ended badly while `doing` something.
+
+    It names the tool, how it ended, its last words, and the command to run it again.
+    """
     output = (finished.stderr.strip() or finished.stdout).decode("utf-8", "replace")
     # A carriage return draws over the line before it: dpkg counts up to 100 % that way.
     lines = [line for line in re.split(r"[\r\n]+", output) if line and not _COUNTING.match(line)]
-    words = "\n".join(lines[-_TAIL_LINES:])[-process.TAIL :]
+    last = "\n".join(lines[-_TAIL_LINES:])[-process.TAIL :]
+    words = f"{finished.argv[0]} {finished.outcome}{f': {last}' if last else ''}"
+    again = f"to run it again: {finished.command}"
     if any(_NO_SPACE.search(line) for line in lines[-_CAUSE_LINES:]):
-        return NoSpaceError(f"no space left on the device while {doing}: {words}")
-    return ContainerError(f"{doing} failed: {finished.argv[0]} {finished.outcome}: {words}")
+        return NoSpaceError(f"no space left on the device while {doing}: {words}\n{again}")
+    if finished.limit is not None:
+        hint = process.LIMIT_HINT
+    return ContainerError(f"{doing} failed: {words}\n{again}", hint=hint)
 
 
 class Layers(Struct, frozen=True):
@@ -143,7 +154,7 @@ class PodmanBuilder:
         if check_reference(reference).startswith("localhost/"):
             return
         argv = self.storage.argv("pull", "--", reference)
-        finished = process.stream(argv, on_line, timeout=_LIMIT)
+        finished = process.stream(argv, on_line, timeout=process.time_limit(_LIMIT))
         if finished.status != 0:
             raise failure(finished, f"pulling {reference}")
 
@@ -168,6 +179,7 @@ class PodmanBuilder:
         words of the build, NoSpaceError. A base that is not in the storage is not fetched.
         """
         check_reference(tag)
+        folder = containerfile.absolute().parent
         labelled = [f"--label={key}={value}" for key, value in sorted(labels.items())]
         argv = self.storage.argv(
             "build",
@@ -183,12 +195,23 @@ class PodmanBuilder:
             # By name alone: podman divides this option at commas, and reads quotes in it.
             f"--file={containerfile.name}",
             "--",
-            str(context.absolute()),
+            os.path.relpath(context, folder),
         )
-        folder = containerfile.absolute().parent
-        finished = process.stream(argv, on_line, timeout=BUILD_LIMIT, cwd=folder)
+        # Podman dies with this process, but what its RUN instructions started would go on.
+        finished = process.stream(
+            argv,
+            on_line,
+            within=process.CONFINED,
+            timeout=process.time_limit(BUILD_LIMIT),
+            cwd=folder,
+        )
         if finished.status != 0:
-            raise failure(finished, f"building {tag}")
+            # The folder may go when the failure is taken back: any with that file will do.
+            raise failure(
+                replace(finished, cwd=None),
+                f"building {tag}",
+                hint="`atomicstate containerfile >Containerfile` writes what it reads",
+            )
 
     def remove(self, tag: str) -> None:
         """Drop the image `tag`, what no name refers to, and what a cut-short build left."""
@@ -233,14 +256,15 @@ class PodmanBuilder:
 
     def _remove_working_containers(self) -> None:
         """Builds work in containers of their own; buildah lists them, podman does not."""
-        listed = process.run(
-            self.storage.buildah("containers", "--quiet", "--all"), timeout=_LIMIT, check=False
-        )
+        listed = self._tool(self.storage.buildah("containers", "--quiet", "--all"))
         for name in listed.text.split():
-            process.run(self.storage.buildah("rm", name), timeout=_LIMIT, check=False)
+            self._tool(self.storage.buildah("rm", name))
 
     def _run(self, *words: str) -> process.Finished:
-        return process.run(self.storage.argv(*words), timeout=_LIMIT, check=False)
+        return self._tool(self.storage.argv(*words))
+
+    def _tool(self, argv: list[str]) -> process.Finished:
+        return process.run(argv, timeout=process.time_limit(_LIMIT), check=False)
 
 
 def _image(found: dict[str, Any], reference: str) -> Image:

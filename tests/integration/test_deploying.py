@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,8 +18,6 @@ from atomicstate.host.sandbox import lifecycle
 from tests.support.sandboxes import build, inside
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from atomicstate.host.ports import Image
     from atomicstate.host.sandbox.host import SandboxHost
 
@@ -47,6 +49,28 @@ def refs(host: SandboxHost) -> set[str]:
     argv = ["ostree", f"--repo={host.sandbox.sysroot}/ostree/repo", "refs", "--list"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
     return set(done.stdout.split())
+
+
+def unstage(host: SandboxHost) -> None:
+    staged = host.deployer.status().staged
+    if staged is not None:
+        host.deployer.unstage(staged.checksum)
+
+
+def boot(host: SandboxHost, image: Image) -> None:
+    booted = host.deployer.status().booted
+    if booted is None or booted.image_digest != image.id:
+        host.deployer.stage(image)
+        lifecycle.reboot(host.sandbox.directory)
+
+
+def runs_with(argument: str) -> list[str]:
+    """The command lines of all processes that hold `argument`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_text().replace("\0", " "))
+    return [line for line in found if argument in line]
 
 
 # The builder
@@ -129,28 +153,55 @@ def test_removing_an_image_clears_what_a_killed_build_left(shared_host: SandboxH
     assert shared_host.builder.resolve(BASE).reference == BASE
 
 
+def test_a_killed_build_leaves_no_process_and_no_mount(
+    shared_host: SandboxHost, tmp_path: Path
+) -> None:
+    (tmp_path / "Containerfile").write_text(f"FROM {BASE}\nRUN echo begun; sleep 299.5\n")
+    program = (
+        "import sys; from pathlib import Path; from atomicstate.host.detect import open_host;"
+        "context = Path(sys.argv[2]); open_host(Path(sys.argv[1])).builder.build(context,"
+        " context / 'Containerfile', {}, 'localhost/x:killed', lambda line: print(line, flush=True)"
+        ")"
+    )
+    argv = [sys.executable, "-c", program, str(shared_host.sandbox.directory), str(tmp_path)]
+    before = mounts.mounts_below(shared_host.sandbox.directory)
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert any(line == "begun\n" for line in child.stdout)
+        child.kill()
+    deadline = time.monotonic() + 20
+    while runs_with("299.5") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert runs_with("299.5") == []
+    assert mounts.mounts_below(shared_host.sandbox.directory) == before
+    shared_host.builder.remove("localhost/x:killed")
+    assert working_containers(shared_host) == ""
+
+
 # Staging
 
 
-def test_a_full_repository_refuses_and_leaves_nothing(
-    shared_host: SandboxHost, made: Image
-) -> None:
+def test_a_full_repository_refuses_and_leaves_nothing(shared_host: SandboxHost) -> None:
+    unstage(shared_host)
+    build(shared_host, "touch /usr/lib/full", "localhost/x:full", {})
     repo = shared_host.sandbox.sysroot / "ostree/repo"
     before = refs(shared_host)
     config = (repo / "config").read_text()
     (repo / "config").write_text(config.replace("[core]", "[core]\nmin-free-space-percent=99"))
     try:
         with pytest.raises(NoSpaceError):
-            shared_host.deployer.stage(made)
+            shared_host.deployer.stage(shared_host.builder.resolve("localhost/x:full"))
     finally:
         (repo / "config").write_text(config)
     assert shared_host.deployer.status().staged is None
     assert refs(shared_host) == before
 
 
-def test_unstaging_leaves_the_repository_as_it_was(shared_host: SandboxHost, made: Image) -> None:
+def test_unstaging_leaves_the_repository_as_it_was(shared_host: SandboxHost) -> None:
+    unstage(shared_host)
     before = refs(shared_host)
-    shared_host.deployer.stage(made)
+    build(shared_host, "touch /usr/lib/unstaged", "localhost/x:unstaged", {})
+    shared_host.deployer.stage(shared_host.builder.resolve("localhost/x:unstaged"))
     status = shared_host.deployer.status()
     assert status.staged is not None
     assert refs(shared_host) != before
@@ -174,7 +225,6 @@ def test_a_staged_image_shows_with_its_labels(shared_host: SandboxHost, made: Im
     assert status.staged.labels[LABEL_TRANSACTION] == "t1"
     assert (status.staged.image, status.staged.image_digest) == (TAG, made.id)
     assert status.staged.labels == made.labels
-    assert status.rollback is None
 
 
 def test_staging_what_is_staged_changes_nothing(shared_host: SandboxHost, made: Image) -> None:
@@ -203,7 +253,7 @@ def test_what_can_not_be_deployed_is_refused_and_leaves_what_was_staged(
     assert refs(shared_host) == present
 
 
-# Booting. These come last: they change what is booted.
+# Booting
 
 
 def test_a_power_cut_loses_what_was_only_staged(shared_host: SandboxHost, made: Image) -> None:
@@ -232,6 +282,7 @@ def test_a_staging_that_can_not_be_finished_keeps_the_system_up(
 
 
 def test_a_reboot_boots_what_is_staged(shared_host: SandboxHost, made: Image) -> None:
+    boot(shared_host, shared_host.builder.resolve(BASE))
     before = shared_host.deployer.status().booted
     inside(shared_host, "sh", "-c", "echo of the person >/etc/both; echo >/etc/own; touch /var/own")
     shared_host.deployer.stage(made)
@@ -247,9 +298,7 @@ def test_a_reboot_boots_what_is_staged(shared_host: SandboxHost, made: Image) ->
     assert "\nii  hello " in inside(shared_host, "dpkg", "-l", "hello").stdout
     assert inside(shared_host, "test", "-e", "/usr/sbin/update-ca-certificates").returncode == 1
     assert inside(shared_host, "apt-mark", "showauto").returncode == 0
-
-
-def test_etc_is_merged_and_var_is_kept(shared_host: SandboxHost) -> None:
+    # /etc is merged, /var is kept.
     read = inside(shared_host, "cat", "/etc/image", "/etc/both").stdout
     assert read == "of the image\nof the person\n"
     assert inside(shared_host, "test", "-e", "/etc/own", "-a", "-e", "/var/own").returncode == 0
@@ -259,6 +308,7 @@ def test_etc_is_merged_and_var_is_kept(shared_host: SandboxHost) -> None:
 def test_the_next_one_replaces_the_rollback_and_its_commit(
     shared_host: SandboxHost, made: Image
 ) -> None:
+    boot(shared_host, made)
     build(shared_host, "touch /usr/lib/next", "localhost/x:next", {LABEL_TRANSACTION: "t2"})
     shared_host.deployer.stage(shared_host.builder.resolve("localhost/x:next"))
     lifecycle.reboot(shared_host.sandbox.directory)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from atomicstate.catalog import protocol
-from atomicstate.catalog.client import TIME_LIMIT, Catalog, time_limit
+from atomicstate.catalog.client import Catalog
 from atomicstate.catalog.errors import apt_error, sentences
 from atomicstate.catalog.install import failure_message
 from atomicstate.catalog.resolve import near_names
@@ -19,7 +19,6 @@ from atomicstate.errors import (
     NoSpaceError,
     NotFoundError,
     NotPermittedError,
-    ValidationError,
 )
 from atomicstate.events.plan import PackageChange, Plan
 
@@ -115,17 +114,3 @@ def test_what_boots_the_machine_is_recognised(name: str) -> None:
 def test_what_only_sounds_like_it_is_not(name: str) -> None:
     plan = Plan((PackageChange("install", name, "1", "all"),))
     assert Catalog([], Path("/")).boot_packages(plan) == ()
-
-
-def test_the_time_limit_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ATOMICSTATE_TOOL_TIMEOUT", raising=False)
-    assert time_limit() == TIME_LIMIT
-    monkeypatch.setenv("ATOMICSTATE_TOOL_TIMEOUT", "2.5")
-    assert time_limit() == 2.5
-
-
-@pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf"])
-def test_a_time_limit_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setenv("ATOMICSTATE_TOOL_TIMEOUT", text)
-    with pytest.raises(ValidationError):
-        time_limit()
