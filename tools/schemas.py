@@ -75,7 +75,7 @@ class UnknownData(msgspec.Struct):
 _twins: dict[type[msgspec.Struct], type[msgspec.Struct]] = {}
 
 
-def _twin(struct: type[msgspec.Struct], name: str = "") -> type[msgspec.Struct]:
+def _twin(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
     """The Struct with the same fields that is an object in JSON, where `struct` is an array."""
     if struct not in _twins:
         hints = typing.get_type_hints(struct)
@@ -83,13 +83,13 @@ def _twin(struct: type[msgspec.Struct], name: str = "") -> type[msgspec.Struct]:
         for field in msgspec.structs.fields(struct):
             hint = _shown(hints[field.name])
             if not field.required:
-                # An older version's output may lack it, hence a default; none is named, since
-                # what a line shows was in its record.
+                # It came later: what an older version shows lacks it. No default is named, since
+                # what is lacking there may be in the record.
                 fields.append((field.name, hint | UnsetType, UNSET))
             else:
                 fields.append((field.name, hint))
         _twins[struct] = msgspec.defstruct(
-            name or struct.__name__, fields, namespace={"__doc__": inspect.getdoc(struct)}
+            struct.__name__, fields, namespace={"__doc__": inspect.getdoc(struct)}
         )
     return _twins[struct]
 

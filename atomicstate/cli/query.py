@@ -11,6 +11,7 @@ from msgspec.msgpack import Decoder
 from atomicstate.cli.scan import Query, holds, is_kind, kinds_of
 from atomicstate.errors import AtomicstateError, ValidationError
 from atomicstate.events.codec import HASH_SIZE, encode
+from atomicstate.events.upcasters import UPCASTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,9 @@ def _by_kind(log: Log, kinds: tuple[str, ...]) -> Part:
             near = get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"kinds: {', '.join(sorted(known))}"
             raise ValidationError(f"there is no kind of event {name!r}", hint=hint)
-    return holds(*(name.encode() for name in kinds)), lambda event: is_kind(event, kinds)
+    # A record of a kind that was replaced holds the old name, and is one of the new kind.
+    words = {*kinds, *UPCASTERS}
+    return holds(*(name.encode() for name in words)), lambda event: is_kind(event, kinds)
 
 
 def _by_transaction(txn: str) -> Part:

@@ -59,5 +59,13 @@ def decode(record: bytes | memoryview) -> Event | UnknownEvent:
         if event.kind in _KNOWN:
             raise CorruptError(f"a {event.kind} that can't be read: {reason}", seq=event.seq)
         return upcast(event) or event
-    except (msgspec.DecodeError, LookupError) as error:
+    except (msgspec.DecodeError, LookupError, TypeError, ValueError) as error:
         raise CorruptError(f"a record that is no event: {error}") from error
+
+
+def wire_kind(record: bytes | memoryview) -> str:
+    """The wire name that the event in a record bears, even if it is read as another kind today.
+
+    Raises msgspec.DecodeError where the bytes are no event.
+    """
+    return _unknown.decode(record[:-HASH_SIZE]).kind

@@ -7,6 +7,7 @@ import msgspec
 from atomicstate.errors import CorruptError, TooNewError
 from atomicstate.events.bodies import ALL, kind_of
 from atomicstate.events.codec import FORMAT, GENESIS, HASH_SIZE, chain
+from atomicstate.events.upcasters import UPCASTERS
 from atomicstate.store.failures import RESTORE_HINT
 
 MAGIC = "atomicstate-log"
@@ -41,7 +42,7 @@ class Header(msgspec.Struct, frozen=True, array_like=True, gc=False):
                 f"the log has format {self.format}, this program knows {FORMAT}: it can be read, "
                 "not written"
             )
-        unknown = sorted(set(self.kinds) - KNOWN_KINDS)
+        unknown = sorted(set(self.kinds) - KNOWN_KINDS - UPCASTERS.keys())
         if unknown:
             raise TooNewError(
                 "a newer version wrote to the log (it holds events of the kind "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from atomicstate.errors import CorruptError, NotFoundError, ValidationError
 from atomicstate.events.asjson import kind
-from atomicstate.events.codec import GENESIS, HASH_SIZE, chain
+from atomicstate.events.codec import GENESIS, HASH_SIZE, chain, wire_kind
 from atomicstate.events.event import UnknownEvent
 from atomicstate.store.failures import RESTORE_HINT
 from atomicstate.store.log import Head, broken, key_of, missing
@@ -119,7 +119,7 @@ class _Walk:
             raise CorruptError(f"event {seq} is of another log", seq=seq, hint=RESTORE_HINT)
         if isinstance(event, UnknownEvent):
             self.unknown += 1
-        if name not in self._kinds:
+        if name not in self._kinds and wire_kind(record) not in self._kinds:
             raise CorruptError(
                 f"the header does not name the kind of event {seq} ({name})",
                 seq=seq,
