@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,16 +20,25 @@ def superseded(
     so in every larger set too. So such an action is pending nowhere, and it gives no module in
     the recipe of any of these sets, or of what they grow into.
     """
-    horizon = min((item.horizon for item in deployed), default=max(actions, default=0))
-    common = {seq for seq in takewhile(horizon.__ge__, actions) if seq in wanted}
-    common.difference_update(*(item.lacks for item in deployed))
-    return common - in_force(actions, common)
+    seqs = list(actions)
+    if deployed:
+        del seqs[bisect_right(seqs, min(item.horizon for item in deployed)) :]
+    without = set(actions) - wanted
+    without.update(*(item.lacks for item in deployed))
+    common = [seq for seq in seqs if seq not in without] if without else seqs
+    return set(common) - _last_writers(actions, common)
 
 
 def in_force(actions: Mapping[int, Action], seqs: Iterable[int]) -> set[int]:
     """Those of `seqs` that are the last to write something: a package's name, or the base."""
+    return _last_writers(actions, sorted(seqs))
+
+
+def _last_writers(actions: Mapping[int, Action], ordered: list[int]) -> set[int]:
     last = {
-        key: seq for seq in sorted(seqs) for key in actions[seq].names or _base_key(actions[seq])
+        key: action.seq
+        for action in map(actions.__getitem__, ordered)
+        for key in action.names or _base_key(action)
     }
     return set(last.values())
 

@@ -102,7 +102,7 @@ def fold(
     collecting = gc.isenabled()
     gc.disable()
     try:
-        while batch := [bytes(record) for record in islice(rows, BATCH)]:
+        while batch := list(islice(rows, BATCH)):
             if check_from is not None:
                 check_from = _checked(batch, check_from, system)
             _fold(system, batch)
@@ -111,7 +111,7 @@ def fold(
             gc.enable()
 
 
-def _fold(system: System, batch: list[bytes]) -> None:
+def _fold(system: System, batch: list[bytes | memoryview]) -> None:
     # The first event goes the long way: it tells the log's id.
     events = _narrowed(batch) if system.position else None
     if events is None:
@@ -121,7 +121,7 @@ def _fold(system: System, batch: list[bytes]) -> None:
     first = position = system.position
     clock = system.clock
     opened = system.open
-    acted: list[Action] = []
+    acted: dict[int, Action] = {}
     try:
         for event in events:
             seq = event.seq
@@ -132,13 +132,13 @@ def _fold(system: System, batch: list[bytes]) -> None:
             if kind is _Added or kind is _Removed:
                 transaction = event.transaction
                 name = ADDED if kind is _Added else REMOVED
-                acted.append(Action(seq, name, body.names, body.live, transaction, body.in_base))
+                acted[seq] = Action(seq, name, body.names, body.live, transaction, body.in_base)
                 if transaction:
                     opened.pop(transaction, None)
             elif kind in _STEPS:
                 system.step(event.transaction, body.step, _STEPS[kind])
             elif kind is _Begun:
-                record = batch[position - first][: -codec.HASH_SIZE]
+                record = bytes(batch[position - first][: -codec.HASH_SIZE])
                 opened[event.transaction] = OpenTransaction(seq, body.mode, record, {})
             else:
                 system.act(acted)
@@ -153,7 +153,7 @@ def _fold(system: System, batch: list[bytes]) -> None:
         system.position, system.clock = position, clock
 
 
-def _narrowed(batch: list[bytes]) -> list[Any] | None:
+def _narrowed(batch: list[bytes | memoryview]) -> list[Any] | None:
     """The events of `batch`, narrow; None where there is one that only the long way can tell."""
     array = b"\xdd" + len(batch).to_bytes(4, "big")
     try:
@@ -162,7 +162,7 @@ def _narrowed(batch: list[bytes]) -> list[Any] | None:
         return None
 
 
-def _whole(system: System, record: bytes) -> None:
+def _whole(system: System, record: bytes | memoryview) -> None:
     """Fold one event of any kind, decoded in full."""
     try:
         event = codec.decode(record)
@@ -173,7 +173,7 @@ def _whole(system: System, record: bytes) -> None:
     system.apply(event)
 
 
-def _checked(batch: list[bytes], previous: bytes, system: System) -> bytes:
+def _checked(batch: list[bytes | memoryview], previous: bytes, system: System) -> bytes:
     """Check the chain over `batch`, from the hash `previous`. Returns the hash at its end.
 
     Where it breaks, what comes before is folded first.

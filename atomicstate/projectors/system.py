@@ -16,7 +16,7 @@ from atomicstate.projectors.fold import fold
 from atomicstate.projectors.state import Action, Deployed, Observed, OpenTransaction, out_of_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from atomicstate.events.event import BootInstance
 
@@ -247,17 +247,16 @@ class System:
         if len(self.residue) > MAX_RESIDUES:
             del self.residue[next(iter(self.residue))]
 
-    def act(self, actions: Sequence[Action]) -> None:
-        """Take in actions that are next to one another: each is wanted."""
+    def act(self, actions: dict[int, Action]) -> None:
+        """Take in actions, by number and in order: each is wanted."""
         if actions:
-            new = {action.seq: action for action in actions}
-            self.actions.update(new)
-            self.wanted.update(new)
-            self.last_action = actions[-1].seq
+            self.actions.update(actions)
+            self.wanted.update(actions)
+            self.last_action = next(reversed(actions))
 
     def _acted(self, action: Action) -> None:
         """Take in one action. The live transaction that recorded it ended with it."""
-        self.act((action,))
+        self.act({action.seq: action})
         self.open.pop(action.transaction, None)
 
     def _begun(self, body: bodies.TransactionBegun, transaction: str, event: Event) -> None:
