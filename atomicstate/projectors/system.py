@@ -219,6 +219,8 @@ class System:
         self, body: bodies.DeploymentAdopted, transaction: str, event: Event
     ) -> None:
         self._base_set(body, transaction, event)
+        # It holds none of the actions before it: what was let go is pending again.
+        self._lost = self._lost or self._forgot
         self.adopted.add(body.checksum)
         self.selections[body.checksum] = selections.adopted(
             event.seq, self.wanted, body.reference, body.image_id, body.checksum

@@ -346,3 +346,18 @@ def test_an_adopted_deployment_holds_its_base_alone() -> None:
     assert applied(system) == {history.actions[-1]}
     assert [item.names for item in pending(system)] == [("jq",)]
     assert base_of(system, applied(system) or ())[0].startswith("x:")
+
+
+def test_an_adopted_deployment_lacks_what_was_let_go_too() -> None:
+    history = History()
+    for _round in range(3):
+        history.add("jq")
+        history.remove("jq")
+        history.apply()
+        history.boot()
+    history.stage_foreign()
+    history.adopt()
+    compact = System(slack=ALWAYS)
+    fold(compact, history.records())
+    assert len(compact.actions) < len(history.actions)
+    assert not compact.complete
