@@ -20,7 +20,7 @@ from atomicstate.errors import (
 from atomicstate.store.blobs import Blobs, digest_of
 from atomicstate.store.log import Log
 from atomicstate.store.state import RESERVE_SIZE, State
-from tests.support.logs import fact, texts
+from tests.support.logs import fact, key, tamper, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,6 +111,34 @@ def test_a_snapshot_that_does_not_fit_is_no_snapshot(state: State, log: Log) -> 
     assert load("system", "3", log) is None
     state.snapshots.path("system").write_bytes(b"")
     assert load("system", "3", log) is None
+
+
+def test_a_damaged_snapshot_is_no_snapshot_wherever_it_is_damaged(state: State, log: Log) -> None:
+    log.append([fact(), fact()])
+    head = log.head()
+    state.snapshots.save("system", "3", head.seq, head.hash, b"payload")
+    path = state.snapshots.path("system")
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        flipped = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+        for damaged in (flipped, whole[:at], whole[at + 1 :], bytes(len(whole))):
+            path.write_bytes(damaged)
+            assert state.snapshots.load("system", "3", log) is None, at
+    path.write_bytes(whole)
+    assert state.snapshots.load("system", "3", log) == (2, b"payload")
+
+
+def test_a_snapshot_of_a_log_that_lost_its_end_is_no_snapshot(state: State) -> None:
+    with state.create_log() as log:
+        log.append([fact(), fact()])
+        head = log.head()
+        state.snapshots.save("system", "3", head.seq, head.hash, b"payload")
+    tamper(state.log_directory, lambda transaction: transaction.delete(key(2)))
+    with state.open_log() as log:
+        assert state.snapshots.load("system", "3", log) is None
+        # Another event in its place is no better.
+        log.append([fact("another")])
+        assert state.snapshots.load("system", "3", log) is None
 
 
 def test_a_snapshot_that_cant_be_saved_is_no_error_and_leaves_nothing(state: State) -> None:
