@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import lmdb
+
 from atomicstate.errors import (
     AtomicstateError,
     CorruptError,
@@ -25,8 +27,8 @@ from atomicstate.errors import (
     from_os_error,
 )
 from atomicstate.files import PRIVATE_FILE
-from atomicstate.store.failures import RESTORE_HINT
-from atomicstate.store.probe import DAMAGED
+from atomicstate.store.failures import RESTORE_HINT, from_lmdb_error
+from atomicstate.store.probe import CANT_TELL, DAMAGED
 
 DATA = "data.mdb"
 MARK = "clean"
@@ -174,6 +176,8 @@ def check_pages(directory: Path, map_size: int, *, write: bool) -> None:
     path = directory / DATA
     if finished.status == DAMAGED:
         raise corrupt(path, finished.text)
+    if finished.status == CANT_TELL:
+        raise from_lmdb_error(lmdb.Error(finished.text), "read the log", directory)
     if -finished.status in _DEADLY:
         raise corrupt(path, f"a process that read it {finished.outcome}")
     raise HostError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,10 @@ MAP_SIZE = 256 * 1024 * 1024
 MAX_MAP_SIZE = 1 << 42
 _MAX_READERS = 254
 _TRIES = 40
+
+LOCK = "lock.mdb"
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_LOCK_SIZE = 64 * (_MAX_READERS + 2)
 
 
 class Environment:
@@ -53,9 +58,12 @@ class Environment:
 
     def _open(self, *, create: bool = False) -> None:
         beyond_doubt = create
-        if not create:
+        if create:
+            self._make_lock()
+        else:
             meta, beyond_doubt = datafile.look(self.directory)
             self._map_size = max(self._map_size, _rounded(2 * meta.size))
+            self._make_lock()
             if not beyond_doubt:
                 datafile.check_pages(self.directory, self._map_size, write=self.write)
         with translated("open the log", self.directory):
@@ -80,6 +88,10 @@ class Environment:
                 self._mark = datafile.Mark(self.directory)
             if not beyond_doubt or create:
                 self.committed()
+
+    def _make_lock(self) -> None:
+        with translated("open the log", self.directory):
+            _allocate_lock(self.directory)
 
     def close(self) -> None:
         """Let go of the files. A second call does nothing."""
@@ -155,9 +167,41 @@ class Environment:
 
     def copy(self, target: Path, *, compact: bool) -> None:
         """LMDB's own consistent copy into the directory `target`, while others write."""
-        with translated("copy the log", self.directory):
+        with translated("copy the log to", target):
             self._ready().copy(str(target), compact=compact)
             (target / datafile.DATA).chmod(PRIVATE_FILE)
+
+
+def _allocate_lock(directory: Path) -> None:
+    """Make the file of LMDB's locks, if it is not there, with all its space.
+
+    LMDB makes a hole of that size and maps it: on a full disk a write to it is SIGBUS. A file
+    that is there is never opened here: closing it would drop LMDB's locks of this process.
+    """
+    path = directory / LOCK
+    if path.exists():
+        return
+    temporary = directory / f".{LOCK}.{os.urandom(6).hex()}.tmp"
+    try:
+        descriptor = os.open(
+            temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE
+        )
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise
+        # LMDB says it better; a reader needs no locks on a read-only file system.
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, _LOCK_SIZE)
+        # A link and not a rename: another process may have begun to lock its own.
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise
+    finally:
+        os.close(descriptor)
+        temporary.unlink()
 
 
 def _rounded(size: int) -> int:

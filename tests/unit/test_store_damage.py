@@ -221,6 +221,15 @@ except AtomicstateError as error:
 
 @pytest.mark.sandbox
 @pytest.mark.parametrize("mode", ["read", "write"])
+def test_another_user_who_may_read_but_not_lock_is_told_the_same(data: Path, mode: str) -> None:
+    (data.parent / "clean").unlink()
+    data.chmod(0o644)
+    data.parent.chmod(0o755)
+    test_another_user_is_told_what_to_do(data, mode)
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("mode", ["read", "write"])
 def test_another_user_is_told_what_to_do(data: Path, mode: str) -> None:
     for directory in data.parents:
         if directory.stat().st_mode & 0o001 == 0 and directory != data.parent:
@@ -310,6 +319,71 @@ def test_a_full_disk_leaves_the_log_as_it_was(small: Path) -> None:
         log.append([fact("after")])
         assert texts(log)[-1] == "after"
         verify(log)
+
+
+READ = """
+import sys
+from pathlib import Path
+from atomicstate.errors import AtomicstateError
+from atomicstate.store.log import Log
+try:
+    with Log.open(Path(sys.argv[1]), write=False) as log:
+        print(log.head().seq)
+except AtomicstateError as error:
+    print(type(error).__name__)
+"""
+
+
+def fill(point: Path) -> None:
+    with pytest.raises(OSError, match="No space"), (point / "ballast").open("wb") as file:
+        while True:
+            file.write(bytes(4096))
+            file.flush()
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("mark", ["clean", "no mark"])
+def test_no_room_for_the_lock_file_is_no_damage_and_kills_nobody(small: Path, mark: str) -> None:
+    """LMDB would map a file with a hole in it; a write to that is SIGBUS where the disk is full."""
+    filled(small / "log", 3).close()
+    (small / "log" / "lock.mdb").unlink()
+    if mark != "clean":
+        (small / "log" / "clean").unlink()
+    fill(small)
+    for _ in range(2):
+        finished = subprocess.run(
+            [sys.executable, "-c", READ, small / "log"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert finished.stdout.strip() == "NoSpaceError"
+    (small / "ballast").unlink()
+    with Log.open(small / "log") as log:
+        assert log.head().seq == 3
+        status = (small / "log" / "lock.mdb").stat()
+        assert status.st_blocks * 512 >= status.st_size
+    fill(small)
+    with Log.open(small / "log", write=False) as log:
+        assert log.head().seq == 3
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("write", [True, False])
+def test_a_doubtful_log_on_a_read_only_file_system(small: Path, *, write: bool) -> None:
+    filled(small / "log", 3).close()
+    (small / "log" / "lock.mdb").unlink()
+    (small / "log" / "clean").unlink()
+    subprocess.run(["mount", "-o", "remount,ro", small], check=True, timeout=30)
+    if not write:
+        with Log.open(small / "log", write=False) as log:
+            assert log.head().seq == 3
+        return
+    with pytest.raises(NotPermittedError) as caught:
+        Log.open(small / "log")
+    assert "read-only" in caught.value.hint
 
 
 @pytest.mark.sandbox

@@ -58,6 +58,11 @@ def test_files_are_private(log: Log) -> None:
         assert file.stat().st_mode & 0o777 == 0o600, file
 
 
+def test_the_locks_have_all_their_space_from_the_start(log: Log) -> None:
+    status = (log.directory / "lock.mdb").stat()
+    assert 0 < status.st_size <= status.st_blocks * 512
+
+
 def test_creating_twice_is_refused_and_leaves_the_first(log: Log) -> None:
     log.append([fact("kept")])
     with pytest.raises(ConflictError):
