@@ -241,9 +241,12 @@ def _opening(lines: Iterator[Line]) -> Opening:
 def _header(line: dict[str, Any]) -> headers.Header:
     kinds = tuple(msgspec.convert(line["kinds"], list[str]))
     log_id = bytes.fromhex(line["log_id"])
+    number, created = int(line["format"]), int(line["created"])
     if len(log_id) != headers.LOG_ID_SIZE:
         raise ValueError("the log's id has another length")
-    return headers.Header(headers.MAGIC, int(line["format"]), log_id, int(line["created"]), kinds)
+    if number < 1 or not 0 <= created < 1 << 63:
+        raise ValueError("there is no such format or time")
+    return headers.Header(headers.MAGIC, number, log_id, created, kinds)
 
 
 def _records(lines: Iterator[Line], blobs: Blobs) -> Iterator[bytes]:
@@ -254,6 +257,12 @@ def _records(lines: Iterator[Line], blobs: Blobs) -> Iterator[bytes]:
                 yield _record(line)
             else:
                 _keep_blob(line, blobs)
+        except CorruptError as error:
+            raise CorruptError(
+                f"line {number} of the export is damaged: {error.message}; nothing was imported",
+                seq=error.seq,
+                hint="export again",
+            ) from error
         except (KeyError, TypeError, ValueError, binascii.Error) as error:
             raise _bad(number, str(error)) from error
 
@@ -282,7 +291,6 @@ def _record(line: dict[str, Any]) -> bytes:
         raise CorruptError(
             f"line and record of event {shown['seq']} differ: somebody changed the export",
             seq=shown["seq"],
-            hint="export again",
         )
     return record
 
@@ -309,8 +317,13 @@ def backup(state: State, target: Path, *, compact: bool = True) -> Head:
     """Copy log and blobs to `target`, a state directory of its own; the copy's head.
 
     Consistent while others write. All or nothing. Raises ConflictError if there is something at
-    `target`, and what reading the log raises.
+    `target`, ValidationError if it lies in the state directory itself, and what reading the log
+    raises.
     """
+    if target.resolve().is_relative_to(state.directory.resolve()):
+        raise ValidationError(
+            f"{target} lies in the state directory, and would be lost with it; nothing was copied"
+        )
     make_directory(target.parent)
     with state.open_log(write=False, scan=True) as log, built_aside(target) as aside:
         try:

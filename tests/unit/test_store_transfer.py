@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from atomicstate.errors import AtomicstateError, ConflictError, CorruptError, ValidationError
+from atomicstate.errors import (
+    AtomicstateError,
+    ConflictError,
+    CorruptError,
+    NoSpaceError,
+    ValidationError,
+)
 from atomicstate.events.bodies import StepDone
 from atomicstate.events.event import Draft
 from atomicstate.store import transfer
@@ -145,6 +153,18 @@ def no_header(lines: list[bytes]) -> bytes:
     return b"".join(lines[1:])
 
 
+def made_after_all_time(lines: list[bytes]) -> bytes:
+    return re.sub(rb'"created":\d+', b'"created":1' + b"0" * 30, lines[0]) + b"".join(lines[1:])
+
+
+def of_no_format(lines: list[bytes]) -> bytes:
+    return b"".join(lines).replace(b'"format":1', b'"format":-1', 1)
+
+
+def another_record(lines: list[bytes]) -> bytes:
+    return b"".join(lines).replace(b'"record":"', b'"record":"AAAA')
+
+
 def nothing(_lines: list[bytes]) -> bytes:
     return b""
 
@@ -160,6 +180,9 @@ def nothing(_lines: list[bytes]) -> bytes:
         another_blob,
         not_json,
         no_header,
+        made_after_all_time,
+        of_no_format,
+        another_record,
         nothing,
     ],
 )
@@ -170,6 +193,14 @@ def test_a_bad_export_leaves_nothing_behind(state: State, tmp_path: Path, damage
         transfer.import_stream(other, io.BytesIO(bad))
     assert caught.value.message
     assert not other.directory.exists()
+
+
+def test_a_bad_record_is_named_by_its_line(state: State, tmp_path: Path) -> None:
+    bad = another_record(exported(state, blobs=False).splitlines(keepends=True))
+    with pytest.raises(CorruptError) as caught:
+        transfer.import_stream(State(tmp_path / "other"), io.BytesIO(bad))
+    assert "line 2 " in caught.value.message
+    assert "nothing was imported" in caught.value.message
 
 
 def test_a_newer_export_is_refused(state: State, tmp_path: Path) -> None:
@@ -200,3 +231,27 @@ def test_a_backup_never_goes_over_something(state: State, tmp_path: Path) -> Non
     with pytest.raises(ConflictError):
         transfer.backup(state, target)
     assert [path.name for path in target.iterdir()] == ["file"]
+
+
+def test_a_backup_into_what_it_is_a_backup_of_is_refused(state: State) -> None:
+    with pytest.raises(ValidationError):
+        transfer.backup(state, state.log_directory / "copy")
+    assert not (state.log_directory / "copy").exists()
+
+
+@pytest.mark.sandbox
+def test_a_backup_to_a_full_disk_is_no_space_there_and_leaves_nothing(
+    state: State, tmp_path: Path
+) -> None:
+    point = tmp_path / "small"
+    point.mkdir()
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", point], check=True, timeout=30
+    )
+    try:
+        with pytest.raises(NoSpaceError) as caught:
+            transfer.backup(state, point / "copy")
+        assert str(point) in caught.value.message
+        assert list(point.iterdir()) == []
+    finally:
+        subprocess.run(["umount", "-l", point], check=True, timeout=30)
