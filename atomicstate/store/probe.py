@@ -14,12 +14,18 @@ import lmdb
 
 DAMAGED = 3
 CANT_TELL = 4
+PRIVATE_FILE = 0o600
 
 
 def walk(directory: str, map_size: int, *, write: bool) -> None:
     """Touch every page that a reader or the next writer would touch."""
     with lmdb.open(
-        directory, map_size=map_size, readonly=not write, create=False, max_dbs=0
+        directory,
+        map_size=map_size,
+        readonly=not write,
+        create=False,
+        max_dbs=0,
+        mode=PRIVATE_FILE,
     ) as environment:
         with environment.begin() as transaction, transaction.cursor() as cursor:
             count = sum(1 for _key in cursor.iternext(keys=True, values=True))

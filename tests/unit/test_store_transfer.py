@@ -255,3 +255,11 @@ def test_a_backup_to_a_full_disk_is_no_space_there_and_leaves_nothing(
         assert list(point.iterdir()) == []
     finally:
         subprocess.run(["umount", "-l", point], check=True, timeout=30)
+
+
+def test_all_files_of_a_backup_are_its_owners_alone(state: State, tmp_path: Path) -> None:
+    transfer.backup(state, tmp_path / "copy")
+    files = [path for path in (tmp_path / "copy").rglob("*") if path.is_file()]
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in files} == {
+        path.name: "0o600" for path in files
+    }
