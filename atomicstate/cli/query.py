@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.msgpack import Decoder
 
-from atomicstate.cli.scan import Query, holds, is_kind, kinds_of
 from atomicstate.errors import AtomicstateError, ValidationError
 from atomicstate.events.codec import HASH_SIZE, encode
 from atomicstate.events.upcasters import UPCASTERS
+from atomicstate.store.search import Query, holds, is_kind, kinds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

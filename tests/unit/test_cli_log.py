@@ -155,7 +155,7 @@ def test_a_broken_event_ends_the_list_and_is_named_in_the_same_envelope(state, c
 
 
 def test_a_search_backward_in_windows_finds_the_same_as_forward(state, seqs, monkeypatch):
-    monkeypatch.setattr("atomicstate.cli.scan.WINDOW", 4)
+    monkeypatch.setattr("atomicstate.store.search.WINDOW", 4)
     assert seqs("--kind", "step.started", "--reverse") == [14, 7, 3]
     assert seqs("--kind", "step.started", "-n", "2") == [7, 14]
 

@@ -14,10 +14,10 @@ from atomicstate.cli.progress import Live, Plain, plain_output
 from atomicstate.cli.render.diff import diff_lines
 from atomicstate.cli.render.plan import plan_lines
 from atomicstate.cli.terminal import Look, clean, cut, pad, size, table, width_of
-from atomicstate.cli.times import parse_time
 from atomicstate.errors import ValidationError
 from atomicstate.events.asjson import rfc3339
 from atomicstate.events.plan import PackageChange, Plan
+from atomicstate.events.times import parse_time
 
 NOW = datetime(2026, 11, 24, 12, 0).timestamp()
 MINUTE = 60_000_000_000

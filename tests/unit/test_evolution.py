@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from atomicstate.cli.query import query_of
-from atomicstate.cli.scan import search
 from atomicstate.errors import CorruptError, TooNewError
 from atomicstate.events import codec, upcasters
 from atomicstate.events.bodies import Body, PackageAdded, StepDone, StepSkipped
@@ -20,6 +19,7 @@ from atomicstate.projectors.system import System
 from atomicstate.store import header as headers
 from atomicstate.store import transfer
 from atomicstate.store.log import write_whole
+from atomicstate.store.search import search
 from atomicstate.store.state import State
 from atomicstate.store.verify import verify
 from tests.support.logs import ACTOR, BOOT, action

@@ -15,9 +15,9 @@ from atomicstate.interrupts import was_terminated
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from atomicstate.cli.scan import Found, Query
     from atomicstate.cli.terminal import Look
     from atomicstate.store.log import Log
+    from atomicstate.store.search import Found, Query
 
 _PAGE = 50
 _MANY = 1_000_000_000_000
@@ -53,7 +53,7 @@ def log(
         raise ValidationError(f"--follow does not go with {what}")
     with _open(app, scan=number is None and app.json) as opened:
         from atomicstate.cli.query import query_of
-        from atomicstate.cli.scan import newest, search
+        from atomicstate.store.search import newest, search
 
         query = query_of(opened, app.state_dir / "blobs", **names)
         first, stop = _range(opened, since, until)
@@ -79,12 +79,12 @@ def _page(look: Look) -> int:
 
 def _range(log: Log, since: str | None, until: str | None) -> tuple[int, int]:
     """The numbers of the first event and the one after the last."""
-    from atomicstate.cli.scan import first_at
+    from atomicstate.store.search import first_at
 
     start, stop = 1, log.head().seq + 1
     if since is None and until is None:
         return start, stop
-    from atomicstate.cli.times import parse_time
+    from atomicstate.events.times import parse_time
 
     begin = parse_time(since) if since is not None else None
     end = parse_time(until) if until is not None else None
@@ -125,7 +125,7 @@ def _lines(app: App, found: Iterable[Found], digits: int) -> Iterator[str]:
 def _follow(app: App, log: Log, query: Query, seen: int) -> int:
     """Show what is appended from event `seen` on, until this process is ended: 130, or 0."""
     from atomicstate.cli.follow import changes
-    from atomicstate.cli.scan import search
+    from atomicstate.store.search import search
 
     sys.stdout.flush()
     data = log.directory / "data.mdb"

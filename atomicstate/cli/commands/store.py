@@ -39,7 +39,7 @@ def verify(app: App, *, start: str | None, anchor: str | None) -> None:
     with state.open_log(write=False, scan=True) as log:
         first = 1
         if start is not None:
-            from atomicstate.cli.scan import point
+            from atomicstate.store.search import point
 
             first = point(log, start)
         report = check(log, state.blobs, state.snapshots, first, wanted)

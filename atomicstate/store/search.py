@@ -166,7 +166,7 @@ def point(log: Log, text: str) -> int:
     elif back.isascii() and back.isdigit():
         seq = head - int(back[:20])
     else:
-        from atomicstate.cli.times import parse_time
+        from atomicstate.events.times import parse_time
 
         seq = first_at(log, parse_time(text))
     if not 0 < seq <= head:
