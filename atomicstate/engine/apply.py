@@ -80,7 +80,7 @@ def require_own(system: System) -> None:
         raise ConflictError(
             "what boots next was not made by atomicstate, so what it holds is not known:"
             " nothing was changed",
-            hint="boot a deployment of atomicstate, or unstage the other one",
+            hint="`atomicstate adopt` takes its image as the base",
         )
 
 

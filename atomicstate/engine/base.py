@@ -1,13 +1,16 @@
-"""`switch IMAGE`: another base, recorded and applied in one go."""
+"""The base image: `base set` and `base update` record another one, `switch` applies it at once."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from atomicstate.engine import apply
-from atomicstate.engine.unfinished import refuse_unfinished
-from atomicstate.errors import NoOperationError
-from atomicstate.events.bodies import BaseSet
+from atomicstate.engine.documents import adopted
+from atomicstate.engine.results import BaseResult
+from atomicstate.engine.unfinished import refuse_unfinished, warn_unfinished
+from atomicstate.errors import ConflictError, ImageError, NoOperationError
+from atomicstate.events.asjson import rfc3339
+from atomicstate.events.bodies import BaseSet, BaseUpdated, DeploymentAdopted, kind_of
 from atomicstate.projectors.pending import kept
 from atomicstate.projectors.recipe import base_of
 from atomicstate.recipe.reference import valid_reference
@@ -15,30 +18,115 @@ from atomicstate.recipe.reference import valid_reference
 if TYPE_CHECKING:
     from atomicstate.engine.results import ApplyResult, Reporter
     from atomicstate.engine.session import Session
+    from atomicstate.host.ports import Image
+    from atomicstate.projectors.system import System
 
 
 def propose(session: Session, reference: str) -> BaseSet:
-    """The change of base that `switch` is about to make.
+    """The change of base to the image that `reference` names now; nothing is recorded.
 
-    Raises ValidationError, ImageError where the image is not there, NoOperationError where it is
-    the base already, and what `apply` would refuse.
+    Raises ValidationError, ImageError where the image is not there or is for another machine,
+    NoOperationError where it is the base already.
     """
-    reference = valid_reference(reference)
+    return _proposal(session, session.observe(), reference)
+
+
+def record(session: Session, base: BaseSet, reporter: Reporter) -> BaseResult:
+    """Record `base`: it is pending then.
+
+    Raises ConflictError where its name stands for another image meanwhile, and as `propose`.
+    """
+    with session.recording():
+        system = session.observe()
+        warn_unfinished(session, system, reporter)
+        if _proposal(session, system, base.reference) != base:
+            raise ConflictError(
+                f"{base.reference} names another image meanwhile; nothing was changed",
+                hint="try again to see it",
+            )
+        return record_base(session, system, base)
+
+
+def current(session: Session) -> str:
+    """The reference of the base that is wanted."""
+    system = session.observe()
+    return base_of(system, kept(system))[0]
+
+
+def update(session: Session, reporter: Reporter) -> BaseResult:
+    """Fetch what the base's reference names in its registry now, and record that.
+
+    A reference of localhost has no registry: what it names here counts. Raises NoOperationError
+    where it is the image that it was, ImageError, ContainerError, NoSpaceError.
+    """
+    builder = session.host.builder
+    reference = current(session)
+    builder.pull(reference, reporter.line)
+    image = builder.resolve(reference)
+    with session.recording():
+        system = session.observe()
+        warn_unfinished(session, system, reporter)
+        now, image_id, _architecture = base_of(system, kept(system))
+        if now != reference:
+            raise ConflictError(
+                f"the base became {now} meanwhile; nothing was changed",
+                hint="`atomicstate base update` again asks for that one",
+            )
+        if image.id == image_id:
+            raise NoOperationError(f"{reference} is the image that it was: the base is up to date")
+        _refuse_other_machine(system, image)
+        body = BaseUpdated(reference, image.id, image.architecture, image.created)
+        return record_base(session, system, body)
+
+
+def propose_switch(session: Session, reference: str) -> BaseSet:
+    """The change of base that `switch` is about to make: raises what `propose` and `apply` do."""
     system = session.observe()
     refuse_unfinished(session, system)
     apply.require_own(system)
-    image = session.host.builder.resolve(reference)
-    base, base_id, _architecture = base_of(system, kept(system))
-    if (base, base_id) == (reference, image.id):
-        raise NoOperationError(f"the base is {reference} already")
-    return BaseSet(reference, image.id, image.architecture)
+    return _proposal(session, system, reference)
 
 
-def carry_out(session: Session, base: BaseSet, reporter: Reporter) -> ApplyResult:
+def switch(session: Session, base: BaseSet, reporter: Reporter) -> ApplyResult:
     """Record `base`, then apply everything pending, it included.
 
     Where the apply fails the change of base stays recorded, pending.
     """
-    with session.recording():
-        session.append([base])
+    record(session, base, reporter)
     return apply.carry_out(session, apply.propose(session), reporter)
+
+
+def record_base(
+    session: Session, system: System, body: BaseSet | BaseUpdated | DeploymentAdopted
+) -> BaseResult:
+    """Append `body`, decided on in `system`. The recording lock is held."""
+    _base, before, _architecture = base_of(system, kept(system))
+    [event] = session.append([body], decided_at=system.position)
+    return BaseResult(
+        seq=event.seq,
+        kind=kind_of(body),
+        reference=body.reference,
+        image_id=body.image_id,
+        architecture=body.architecture,
+        created=rfc3339(body.created) if body.created else None,
+        image_id_before=before,
+    )
+
+
+def _proposal(session: Session, system: System, reference: str) -> BaseSet:
+    reference = valid_reference(reference)
+    image = session.host.builder.resolve(reference)
+    _refuse_other_machine(system, image)
+    base, base_id, _architecture = base_of(system, kept(system))
+    if (base, base_id) == (reference, image.id):
+        raise NoOperationError(f"the base is {reference} already")
+    return BaseSet(reference, image.id, image.architecture, image.created)
+
+
+def _refuse_other_machine(system: System, image: Image) -> None:
+    here = adopted(system).architecture
+    if image.architecture != here:
+        raise ImageError(
+            f"{image.reference} is for {image.architecture}, and this host is {here}:"
+            " nothing was changed"
+        )

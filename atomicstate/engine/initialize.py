@@ -72,6 +72,7 @@ def _first_event(session: Session, status: HostStatus, booted: Deployment) -> Sy
         dialect=DIALECT,
         recipe=session.blobs.put(content),
         booted=booted.checksum,
+        created=base.created,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from atomicstate.catalog.names import validate_names
 from atomicstate.engine.blobbed import plan_of, store_plan
 from atomicstate.engine.results import PackageProposal, PackageResult
-from atomicstate.engine.unfinished import found_in, resume_live
+from atomicstate.engine.unfinished import resume_live, warn_unfinished
 from atomicstate.errors import AptError, ConflictError, CorruptError, HostError, NoOperationError
 from atomicstate.events.bodies import PackageAdded, PackageRemoved, TransactionBegun
 from atomicstate.events.ids import new_id
@@ -75,7 +75,7 @@ def carry_out(session: Session, proposal: PackageProposal, reporter: Reporter) -
     """
     with session.recording():
         system = session.observe()
-        _warn_unfinished(session, system, reporter)
+        warn_unfinished(session, system, reporter)
         if proposal.live and resume_live(session, reporter):
             system = session.observe()
         if system.last_action > proposal.position:
@@ -223,15 +223,6 @@ def _result(proposal: PackageProposal, seq: int, transaction: str | None) -> Pac
         live=proposal.live,
         plan=proposal.plan,
     )
-
-
-def _warn_unfinished(session: Session, system: System, reporter: Reporter) -> None:
-    for item in found_in(session, system):
-        if item.mode not in table.OF_THE_OVERLAY and not item.running:
-            reporter.note(
-                f"`{item.verb}` was cut short at the step {item.step}: `atomicstate resume` goes"
-                " on with it, `atomicstate abort` takes it back"
-            )
 
 
 def _progress(reporter: Reporter) -> Callable[[Progress], None]:

@@ -80,7 +80,10 @@ class UnfinishedResult(Struct, frozen=True):
 
 
 class StatusResult(Struct, frozen=True):
-    """The pipeline, the host, and what is pending. `state` as in the design's machine."""
+    """The pipeline, the host, and what is pending. `state` as in the design's machine.
+
+    `base_created` is when the image of the base was made (RFC 3339), None where that is not known.
+    """
 
     state: str
     pending: list[PendingResult]
@@ -90,6 +93,7 @@ class StatusResult(Struct, frozen=True):
     base: str
     unfinished: list[UnfinishedResult]
     residue: list[str]
+    base_created: str | None = None
 
 
 class PackageProposal(Struct, frozen=True):
@@ -143,6 +147,30 @@ class ApplyResult(Struct, frozen=True):
     actions: list[int]
     recipe_digest: str
     containerfile_digest: str
+
+
+class BaseResult(Struct, frozen=True):
+    """The base that was recorded. `created` (RFC 3339) is when its image was made, if known."""
+
+    seq: int
+    kind: str
+    reference: str
+    image_id: str
+    architecture: str
+    created: str | None
+    image_id_before: str
+
+
+class AdoptResult(Struct, frozen=True):
+    """The deployment that was adopted, its image, and how many actions are pending on top of it."""
+
+    seq: int
+    checksum: str
+    reference: str
+    image_id: str
+    architecture: str
+    created: str | None
+    pending: int
 
 
 class RecoveryResult(Struct, frozen=True):

@@ -14,9 +14,10 @@ from atomicstate.engine.results import (
     StatusResult,
 )
 from atomicstate.engine.unfinished import found_in, statuses_of
+from atomicstate.events.asjson import rfc3339
 from atomicstate.machine.state import pipeline_state
 from atomicstate.projectors.pending import kept
-from atomicstate.projectors.recipe import base_of
+from atomicstate.projectors.recipe import base_created, base_of
 
 if TYPE_CHECKING:
     from atomicstate.engine.session import Session
@@ -30,7 +31,9 @@ def status(session: Session) -> StatusResult:
     overlay = session.host.overlay.state()
     pending = pending_results(session, system)
     head = session.log.head()
-    base, _base_id, _architecture = base_of(system, kept(system))
+    wanted = kept(system)
+    base, _base_id, _architecture = base_of(system, wanted)
+    created = base_created(system, wanted)
     return StatusResult(
         state=pipeline_state(
             [(item.mode, statuses_of(item)) for item in system.open.values()],
@@ -45,6 +48,7 @@ def status(session: Session) -> StatusResult:
         base=base,
         unfinished=found_in(session, system),
         residue=residue(session, system, overlay=overlay.active),
+        base_created=rfc3339(created) if created else None,
     )
 
 

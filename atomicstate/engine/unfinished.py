@@ -66,6 +66,16 @@ def refuse_unfinished(session: Session, system: System) -> None:
             )
 
 
+def warn_unfinished(session: Session, system: System, reporter: Reporter) -> None:
+    """Say that an earlier run of the pipeline was cut short: recording goes on meanwhile."""
+    for item in found_in(session, system):
+        if item.mode not in table.OF_THE_OVERLAY and not item.running:
+            reporter.note(
+                f"`{item.verb}` was cut short at the step {item.step}: `atomicstate resume` goes"
+                " on with it, `atomicstate abort` takes it back"
+            )
+
+
 def resume(session: Session, reporter: Reporter) -> RecoveryResult:
     """Go on with every unfinished transaction, from the step where it stopped.
 

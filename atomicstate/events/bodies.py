@@ -49,31 +49,41 @@ class PackageRemoved(Body, frozen=True, array_like=True, gc=False, tag="package.
 
 
 class BaseSet(Body, frozen=True, array_like=True, gc=False, tag="base.set"):
-    """The image in FROM shall be `reference`, which names the image `image_id` now."""
+    """The image in FROM shall be `reference`, which names the image `image_id` now.
+
+    `created` is when that image was made: UTC in nanoseconds since 1970, 0 where it is not known.
+    """
 
     reference: str
     image_id: str
     architecture: str
+    created: int = 0
 
 
 class BaseUpdated(Body, frozen=True, array_like=True, gc=False, tag="base.updated"):
-    """The base's reference names the image `image_id` now: that shall be in FROM."""
+    """The base's reference names the image `image_id` now: that shall be in FROM.
+
+    `created` as in `base.set`.
+    """
 
     reference: str
     image_id: str
     architecture: str
+    created: int = 0
 
 
 class DeploymentAdopted(Body, frozen=True, array_like=True, gc=False, tag="deployment.adopted"):
     """A deployment that this log did not make counts as ours: its image is the base from now on.
 
     What it holds is this action alone; whatever else is wanted is pending on top of it.
+    `created` as in `base.set`.
     """
 
     checksum: str
     reference: str
     image_id: str
     architecture: str
+    created: int = 0
 
 
 class WantedChanged(Body, frozen=True, array_like=True, gc=False, tag="wanted.changed"):
@@ -152,7 +162,10 @@ class StepUndoing(Body, frozen=True, array_like=True, gc=False, tag="step.undoin
 
 
 class SystemInitialized(Body, frozen=True, array_like=True, gc=False, tag="system.initialized"):
-    """The host was adopted: the first event. `recipe` is the digest of the recipe found."""
+    """The host was adopted: the first event. `recipe` is the digest of the recipe found.
+
+    `created` is when the base image was made, as in `base.set`.
+    """
 
     driver: str
     base: str
@@ -162,6 +175,7 @@ class SystemInitialized(Body, frozen=True, array_like=True, gc=False, tag="syste
     recipe: str
     booted: str
     hostname: str = ""
+    created: int = 0
 
 
 class StepDone(Body, frozen=True, array_like=True, gc=False, tag="step.done"):

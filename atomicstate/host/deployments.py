@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 ORIGIN_GROUP = "atomicstate"
 _ENTRY = re.compile(r"ostree-(\d+)(-.*)?\.conf")
+# How ostree-containers names where an image comes from, before the reference itself.
+_TRANSPORT = re.compile(
+    r"(?:ostree-(?:image-signed|unverified-image|unverified-registry"
+    r"|remote-image:[^:]*|remote-registry:[^:]*):)?"
+    r"(?:docker://|registry:|containers-storage:(?:\[[^]]*\])?)?"
+)
 _DEPLOYMENT = re.compile(r"deploy/([^/]+)/deploy/([0-9a-f]{64})\.(\d+)$")
 
 
@@ -116,7 +122,7 @@ def _locate(sysroot: Path, entry: dict[str, str]) -> Located:
 def _deployment(checksum: str, serial: int, origin: dict[str, dict[str, str]]) -> Deployment:
     ours = origin.get(ORIGIN_GROUP, {})
     general = origin.get("origin", {})
-    image = ours.get("image") or general.get("container-image-reference", "")
+    image = ours.get("image") or _TRANSPORT.sub("", general.get("container-image-reference", ""), 1)
     return Deployment(
         checksum=checksum,
         serial=serial,

@@ -47,6 +47,14 @@ def base_of(system: System, seqs: Iterable[int]) -> tuple[str, str, str]:
     return system.origin.base, system.origin.base_id, system.origin.architecture
 
 
+def base_created(system: System, seqs: Iterable[int]) -> int:
+    """When the base of the actions `seqs` was made: nanoseconds since 1970, 0: not known."""
+    base = _last_base(_in_order(system, seqs))
+    if base:
+        return base.created
+    return system.origin.created if system.origin else 0
+
+
 def _in_order(system: System, seqs: Iterable[int]) -> list[Action]:
     return [system.actions[seq] for seq in sorted(seqs)]
 

@@ -33,8 +33,8 @@ class Action(Struct, frozen=True, array_like=True, gc=False):
     """An action, as far as recipe and pending need it: `seq`, wire name, what it writes.
 
     `names`, `live` and `in_base` (those of the names that the image holds unasked) are of
-    packages; `reference`, `image_id` and `architecture` of what sets the base. `transaction` is
-    the live one that recorded it, or empty.
+    packages; `reference`, `image_id`, `architecture` and `created` of what sets the base.
+    `transaction` is the live one that recorded it, or empty.
     """
 
     seq: int
@@ -46,6 +46,7 @@ class Action(Struct, frozen=True, array_like=True, gc=False):
     reference: str = ""
     image_id: str = ""
     architecture: str = ""
+    created: int = 0
 
 
 class Deployed(Struct, frozen=True, array_like=True):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "Action", "Deployed", "Observed", "OpenTransaction", "System", "fold"]
 
-VERSION = 1
+VERSION = 2
 """The projector's version: a snapshot of another one is not read, the log is folded anew."""
 
 SLACK = 256
@@ -212,6 +212,7 @@ class System:
                 reference=body.reference,
                 image_id=body.image_id,
                 architecture=body.architecture,
+                created=body.created,
             )
         )
 

@@ -25,6 +25,8 @@ ASKING = [
     ["package", "remove", "jq"],
     ["apply"],
     ["switch", "localhost/x:1"],
+    ["base", "set", "localhost/x:1"],
+    ["base", "update"],
     ["sandbox", "destroy", "nowhere"],
 ]
 

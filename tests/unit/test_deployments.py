@@ -89,9 +89,21 @@ def test_a_deployment_without_an_origin_is_foreign(tmp_path: Path) -> None:
     assert (found.image, found.image_digest, found.labels) == ("", "", {})
 
 
-def test_the_origin_of_another_tool_names_its_image(tmp_path: Path) -> None:
-    deployment(tmp_path, 1, FIRST, origin="[origin]\ncontainer-image-reference=docker://x\n")
-    assert read_deployments(tmp_path)[0].deployment.image == "docker://x"
+@pytest.mark.parametrize(
+    "transport",
+    [
+        "ostree-image-signed:docker://",
+        "ostree-unverified-registry:",
+        "ostree-unverified-image:containers-storage:[overlay@/var/lib/x+/run/x]",
+        "ostree-remote-image:fedora:registry:",
+        "docker://",
+        "",
+    ],
+)
+def test_the_origin_of_another_tool_names_its_image(tmp_path: Path, transport: str) -> None:
+    origin = f"[origin]\ncontainer-image-reference={transport}host:5000/x/y:1\n"
+    deployment(tmp_path, 1, FIRST, origin=origin)
+    assert read_deployments(tmp_path)[0].deployment.image == "host:5000/x/y:1"
 
 
 @pytest.mark.parametrize("labels", ["{", "[1]", "null", ""])

@@ -220,7 +220,7 @@ def test_a_foreign_deployment_is_never_replaced(machine):
 
 def test_switch_records_the_base_and_applies_it(machine):
     machine.host._image("localhost/other:2", {}, frozenset({"bash", "nano"}))
-    machine.command(lambda s: base.carry_out(s, base.propose(s, "localhost/other:2"), SILENT))
+    machine.command(lambda s: base.switch(s, base.propose_switch(s, "localhost/other:2"), SILENT))
     assert "base.set" in machine.kinds()
     staged = machine.host.deployments["staged"]
     assert "nano" in machine.host.packages_of(staged.image_digest)
@@ -228,13 +228,13 @@ def test_switch_records_the_base_and_applies_it(machine):
 
 def test_switch_to_an_image_that_is_not_there_records_nothing(machine):
     with pytest.raises(ImageError):
-        machine.command(lambda s: base.propose(s, "localhost/nonsuch:1"))
+        machine.command(lambda s: base.propose_switch(s, "localhost/nonsuch:1"))
     assert len(machine.events()) == 1
 
 
 def test_switch_to_the_present_base_is_no_operation(machine):
     with pytest.raises(NoOperationError):
-        machine.command(lambda s: base.propose(s, BASE))
+        machine.command(lambda s: base.propose_switch(s, BASE))
 
 
 def test_the_users_recipe_is_replaced_by_the_last_step(machine):

@@ -52,12 +52,12 @@ def switch(app: App, image: str) -> None:
     from atomicstate.engine import base as engine
 
     with app.session() as session:
-        proposal = engine.propose(session, image)
+        proposal = engine.propose_switch(session, image)
         reference = clean(proposal.reference)
         app.show(lambda _look: f"The base becomes {reference} ({proposal.image_id[:19]}).")
         app.ask("Build on it, and boot that next?")
         with app.reporting() as reporter:
-            result = engine.carry_out(session, proposal, reporter)
+            result = engine.switch(session, proposal, reporter)
     _answer(app, result)
 
 

@@ -33,7 +33,7 @@ def status_text(result: StatusResult, look: Look) -> str:
     """The whole page."""
     lines = [
         _field(look, "state", f"{look.paint(result.state, 'bold')}: {_STATES[result.state]}"),
-        _field(look, "base", clean(result.base)),
+        _field(look, "base", _base(result)),
         _field(look, "overlay", overlay_text(result.overlay)),
         _field(look, "log", f"{result.head.seq} events, head {result.head.hash[:16]}"),
         "",
@@ -78,6 +78,11 @@ def pending_lines(actions: list[PendingResult], look: Look) -> list[str]:
 
 def _field(look: Look, name: str, value: str) -> str:
     return look.paint(f"{name:<9}", "dim") + value
+
+
+def _base(result: StatusResult) -> str:
+    made = f", made {short_time_of(result.base_created)}" if result.base_created else ""
+    return clean(result.base) + made
 
 
 def _deployments(result: StatusResult, look: Look) -> list[str]:

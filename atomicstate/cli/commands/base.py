@@ -1,0 +1,102 @@
+"""`base` and `adopt`: which image everything is built on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from atomicstate.cli.terminal import clean
+from atomicstate.cli.verbs import group, verb
+
+if TYPE_CHECKING:
+    from atomicstate.cli.app import App
+    from atomicstate.engine.results import AdoptResult, BaseResult
+
+_ID = 19
+"""The columns of an image's id that are shown: `sha256:` and twelve digits."""
+
+
+@verb("set")
+@click.argument("image")
+def set_(app: App, image: str) -> None:
+    """Take IMAGE as the base.
+
+    It is recorded, and pending: the next `apply` builds on it (`switch` does both). IMAGE must be
+    in local storage.
+    """
+    app.must_ask()
+    from atomicstate.engine import base as engine
+
+    with app.session() as session:
+        proposal = engine.propose(session, image)
+        reference = clean(proposal.reference)
+        app.show(lambda _look: f"The base becomes {reference} ({proposal.image_id[:_ID]}).")
+        app.ask("Record this?")
+        with app.reporting() as reporter:
+            result = engine.record(session, proposal, reporter)
+    _answer(app, result)
+
+
+@verb("update")
+def update(app: App) -> None:
+    """Take the newest image of the base's tag.
+
+    It is fetched from its registry, recorded, and pending: the next `apply` builds on it. A base
+    of localhost has no registry: what its tag names here counts.
+    """
+    app.must_ask()
+    from atomicstate.engine import base as engine
+
+    with app.session() as session:
+        reference = clean(engine.current(session))
+        app.ask(f"Fetch what {reference} names now, and take it as the base?")
+        with app.reporting() as reporter:
+            result = engine.update(session, reporter)
+    _answer(app, result)
+
+
+base = group(
+    "base",
+    "The image that everything is built on.",
+    {"set": f"{__name__}:set_", "update": f"{__name__}:update"},
+)
+
+
+@verb("adopt")
+def adopt(app: App) -> None:
+    """Take what something else made to boot next as the base.
+
+    Its image becomes the base, and what is wanted is pending on top of it. The host stays as it
+    is; the image must be in local storage.
+    """
+    from atomicstate.engine import adopt as engine
+    from atomicstate.events.asjson import fields_of
+
+    with app.session() as session, app.reporting() as reporter:
+        result = engine.adopt(session, reporter)
+    app.answer(lambda: fields_of(result), lambda _look: _adopted_text(result))
+
+
+def _answer(app: App, result: BaseResult) -> None:
+    from atomicstate.events.asjson import fields_of
+
+    app.answer(
+        lambda: fields_of(result),
+        lambda look: (
+            f"{look.paint(f'The base is to be {clean(result.reference)}', 'bold')}"
+            f" ({result.image_id[:_ID]}, event {result.seq}): recorded, and pending:"
+            " `atomicstate apply` makes it real."
+        ),
+    )
+
+
+def _adopted_text(result: AdoptResult) -> str:
+    first = (
+        f"Adopted {result.checksum[:12]} (event {result.seq}): its image"
+        f" {clean(result.reference)} is the base now."
+    )
+    if not result.pending:
+        return f"{first} Nothing is pending."
+    many = "1 action is" if result.pending == 1 else f"{result.pending} actions are"
+    return f"{first} {many} pending on top of it: `atomicstate apply` brings them back."
