@@ -414,7 +414,7 @@ class System:
             self._limit = 2 * len(self.actions) + self._slack
 
     def _forget_superseded(self) -> None:
-        forgotten = superseded(self.actions, self.wanted, self.selections.values())
+        forgotten = superseded(self.actions, self.wanted - self.held, self.selections.values())
         self._forgot = self._forgot or bool(forgotten)
         self.wanted.difference_update(forgotten)
         for seq in forgotten:

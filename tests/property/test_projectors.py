@@ -319,6 +319,24 @@ def test_what_a_rollback_took_away_is_held_back_until_it_is_named() -> None:
     assert bad in (applied(system) or ())
 
 
+def test_what_is_held_back_makes_nothing_superfluous() -> None:
+    history = History()
+    first = history.add("vim")
+    history.apply()
+    history.boot()
+    history.add("vim")
+    transaction = history.apply()
+    history.boot()
+    history.roll_back()
+    assert transaction
+    history.deploy(transaction)
+    history.boot()
+    history.stage_foreign()
+    system = System(slack=ALWAYS)
+    fold(system, history.records())
+    assert [item.seq for item in pending(system)] == [first]
+
+
 def test_a_staged_deployment_that_did_not_come_up_is_known() -> None:
     history = History()
     seq = history.add("jq")
