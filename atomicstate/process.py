@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple, Self
 
 from atomicstate.errors import HostError, ValidationError
 
@@ -265,30 +265,64 @@ def failure(finished: Finished) -> ToolError:
     )
 
 
+class SideChannel:
+    """A pipe on which a tool tells lines beside its output: for `with`, and one `stream`.
+
+    `number` is the descriptor by which the tool is told of it; each line goes to `on_line`.
+    """
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self.on_line = on_line
+
+    def __enter__(self) -> Self:
+        reader, writer = os.pipe()
+        self.reader = os.fdopen(reader, "rb", buffering=0)
+        self.writer = os.fdopen(writer, "wb", buffering=0)
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.reader.close()
+        self.writer.close()
+
+    @property
+    def number(self) -> int:
+        """The descriptor's number, here and in the tool."""
+        return self.writer.fileno()
+
+
 def stream(
     argv: Sequence[str | Path],
     on_line: Callable[[str], None],
     *,
     within: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
     timeout: float | None = None,
     cwd: Path | None = None,
+    side: SideChannel | None = None,
 ) -> Finished:
     """Run `argv` and hand over each line of its output (both streams) as it comes.
 
     The result's `stdout` is all of it; its exit status is not checked. `timeout` is in seconds.
     """
-    process = start(argv, within=within, stderr=subprocess.STDOUT, cwd=cwd)
-    rest = b""
+    passed = () if side is None else (side.number,)
+    process = start(
+        argv, within=within, env=env, stderr=subprocess.STDOUT, cwd=cwd, pass_fds=passed
+    )
+    takers = {"stdout": on_line}
+    if side is not None:
+        side.writer.close()  # the tool's own end alone is left: its end is the end of the lines
+        takers["side"] = side.on_line
+    rests = dict.fromkeys(takers, b"")
 
-    def take(_stream: str, chunk: bytes) -> None:
-        nonlocal rest
-        *whole, rest = (rest + chunk).split(b"\n")
+    def take(stream: str, chunk: bytes) -> None:
+        *whole, rests[stream] = (rests[stream] + chunk).split(b"\n")
         for line in whole:
-            on_line(line.decode("utf-8", "replace").rstrip("\r"))
+            takers[stream](line.decode("utf-8", "replace").rstrip("\r"))
 
-    finished = _finish(process, _Call(argv, within, cwd, timeout), take)
-    if rest:
-        on_line(rest.decode("utf-8", "replace"))
+    finished = _finish(process, _Call(argv, within, cwd, timeout), take, side)
+    for name, rest in rests.items():
+        if rest:
+            takers[name](rest.decode("utf-8", "replace"))
     return finished
 
 
@@ -300,13 +334,19 @@ class _Call(NamedTuple):
 
 
 def _finish(
-    process: subprocess.Popen[bytes], call: _Call, on_chunk: Callable[[str, bytes], None]
+    process: subprocess.Popen[bytes],
+    call: _Call,
+    on_chunk: Callable[[str, bytes], None],
+    side: SideChannel | None = None,
 ) -> Finished:
-    """Read both pipes until `process` ends; end it where time runs out or this run is cut short."""
-    said = {"stdout": bytearray(), "stderr": bytearray()}
+    """Read the pipes until `process` ends; end it where time runs out or this run is cut short."""
+    said = {"stdout": bytearray(), "stderr": bytearray(), "side": bytearray()}
+    pipes = {"stdout": process.stdout, "stderr": process.stderr}
+    if side is not None:
+        pipes["side"] = side.reader
     limit = None
     try:
-        for name, chunk in _chunks(process, call.timeout):
+        for name, chunk in _chunks(process, pipes, call.timeout):
             said[name] += chunk
             on_chunk(name, chunk)
         process.wait()
@@ -335,7 +375,11 @@ def _finish(
     )
 
 
-def _chunks(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[tuple[str, bytes]]:
+def _chunks(
+    process: subprocess.Popen[bytes],
+    pipes: Mapping[str, IO[bytes] | None],
+    timeout: float | None,
+) -> Iterator[tuple[str, bytes]]:
     """What `process` writes, by stream, until it ends. Raises TimeoutError after `timeout`.
 
     The end of the process counts, not the end of the pipe: a daemon that a package's script
@@ -343,7 +387,7 @@ def _chunks(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     with selectors.DefaultSelector() as selector:
-        for name, pipe in (("stdout", process.stdout), ("stderr", process.stderr)):
+        for name, pipe in pipes.items():
             if pipe is not None:
                 selector.register(pipe, selectors.EVENT_READ, name)
         while selector.get_map():

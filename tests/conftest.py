@@ -10,6 +10,7 @@ import pytest
 
 from atomicstate.errors import NotFoundError
 from atomicstate.host.sandbox import lifecycle
+from tests import standin
 from tests.support.sandboxes import copy_of, shared_template
 
 if TYPE_CHECKING:
@@ -44,9 +45,27 @@ def shared_host(
     yield from _own_sandbox(sandbox_template, tmp_path_factory.mktemp("shared") / "sandbox")
 
 
-def _own_sandbox(template: Path, directory: Path) -> Iterator[SandboxHost]:
+@pytest.fixture(scope="module")
+def standins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The stand-ins for the tools of a bootc host come first on PATH."""
+    folder = standin.install(tmp_path_factory.mktemp("standin") / "bin")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(folder), prepend=os.pathsep)
+        yield
+
+
+@pytest.fixture(scope="module")
+def bootc_host(
+    sandbox_template: Path, tmp_path_factory: pytest.TempPathFactory, standins: None
+) -> Iterator[SandboxHost]:
+    """A host under the `bootc` driver that the tests of a module share, as `shared_host`."""
+    directory = tmp_path_factory.mktemp("bootc") / "sandbox"
+    yield from _own_sandbox(sandbox_template, directory, "bootc")
+
+
+def _own_sandbox(template: Path, directory: Path, driver: str = "ostree") -> Iterator[SandboxHost]:
     try:
-        yield copy_of(template, directory)
+        yield copy_of(template, directory, driver)
     finally:
         with contextlib.suppress(NotFoundError):
             lifecycle.destroy(directory)

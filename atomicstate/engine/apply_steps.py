@@ -165,7 +165,7 @@ class ApplyTransaction:
             image = self.image()
             if image is None:
                 raise ImageError("the image that was built is not there any more")
-            deployer.stage(image)
+            deployer.stage(image, self._reporter.progress)
 
         def probe() -> Answer:
             found = self._deployment()

@@ -28,6 +28,7 @@ def initialize(session: Session) -> InitResult:
     with session.pipeline():
         if _initialized(session):
             return _result(session, already=True)
+        warnings = session.host.check()
         status = session.host_status()
         if status.booted is None:
             raise HostError("no deployment is booted here: there is nothing to adopt")
@@ -35,7 +36,7 @@ def initialize(session: Session) -> InitResult:
         if not session.state.has_log:
             session.log = session.state.create_log()
         session.append([body])
-        return _result(session, already=False)
+        return _result(session, already=False, warnings=warnings)
 
 
 def _initialized(session: Session) -> bool:
@@ -76,7 +77,7 @@ def _first_event(session: Session, status: HostStatus, booted: Deployment) -> Sy
     )
 
 
-def _result(session: Session, *, already: bool) -> InitResult:
+def _result(session: Session, *, already: bool, warnings: tuple[str, ...] = ()) -> InitResult:
     origin = session.system().origin
     if origin is None:
         raise NotFoundError("the log does not begin with the adoption of a host")
@@ -90,4 +91,5 @@ def _result(session: Session, *, already: bool) -> InitResult:
         architecture=origin.architecture,
         booted=origin.booted,
         head=HeadResult(head.seq, head.hash.hex()),
+        warnings=warnings,
     )

@@ -114,7 +114,7 @@ class LiveTransaction:
             if self._gone():
                 return Answer(recovery.GONE)
             state = overlay.state()
-            if state.writable:
+            if state.writable and not state.persistent:
                 return Answer(recovery.DONE, {"overlay": "writable"})
             return Answer(recovery.OTHER if state.active else recovery.ABSENT)
 

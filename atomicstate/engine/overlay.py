@@ -38,6 +38,11 @@ def enable(session: Session, reporter: Reporter) -> OverlayResult:
                 "a read-only overlay lies on /usr; it was left as it is",
                 hint="reboot to get rid of it",
             )
+        if before.persistent:
+            raise HostError(
+                "the overlay on /usr outlives a reboot; it was left as it is",
+                hint="what is changed in it can't be told from the deployment's own: boot another",
+            )
         if before.active:
             return OverlayResult(active=True, writable=True)
         begun = TransactionBegun(table.ENABLE)

@@ -17,7 +17,10 @@ class HeadResult(Struct, frozen=True):
 
 
 class InitResult(Struct, frozen=True):
-    """The host as it was adopted. `already`: an earlier `init` did it, nothing was changed."""
+    """The host as it was adopted. `already`: an earlier `init` did it, nothing was changed.
+
+    `warnings` are sentences on what will be in the way on this host.
+    """
 
     already: bool
     log_id: str
@@ -27,6 +30,7 @@ class InitResult(Struct, frozen=True):
     architecture: str
     booted: str
     head: HeadResult
+    warnings: tuple[str, ...] = ()
 
 
 class PendingResult(Struct, frozen=True):

@@ -21,14 +21,17 @@ def open_host(sandbox: Path | None) -> Host:
     root, HostError for a machine that there is no driver for.
     """
     if sandbox is not None:
-        from atomicstate.host.sandbox.host import SandboxHost
+        from atomicstate.host.sandbox.host import host_of
         from atomicstate.host.sandbox.layout import open_sandbox
 
-        return SandboxHost(open_sandbox(sandbox))
+        return host_of(open_sandbox(sandbox))
     if _BOOTED.exists():
-        kind = "bootc" if shutil.which("bootc") else "OSTree"
+        if shutil.which("bootc"):
+            from atomicstate.host.bootc_host import BootcHost
+
+            return BootcHost()
         raise HostError(
-            f"this is a {kind} host, and this version has no driver for a booted one yet",
+            "this is an OSTree host without bootc, and there is no driver for a booted one yet",
             hint="`atomicstate sandbox create DIR` makes a host in a directory to work on",
         )
     raise HostError(

@@ -22,6 +22,8 @@ from atomicstate.host.ostree_child import REFS
 from atomicstate.host.ports import Deployment, HostStatus, Image
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from atomicstate.events.event import BootInstance
     from atomicstate.host.podman import Layers, PodmanBuilder
 
@@ -34,6 +36,7 @@ class Staged(Struct, frozen=True):
     """A deployment that the next boot makes: the commit, of which image, on top of what.
 
     `boot_id` is that of the boot in which it was staged: in another it counts for nothing.
+    `locked`: no boot makes it, as long as that is so.
     """
 
     checksum: str
@@ -42,6 +45,7 @@ class Staged(Struct, frozen=True):
     labels: dict[str, str]
     merge: str
     boot_id: str
+    locked: bool = False
 
     def deployment(self) -> Deployment:
         """It, as the deployment that it will be."""
@@ -51,6 +55,7 @@ class Staged(Struct, frozen=True):
             image=self.image,
             image_digest=self.image_id,
             labels=self.labels,
+            locked=self.locked,
         )
 
 
@@ -101,7 +106,7 @@ class OstreeDeployer:
             others=tuple(others[1:]),
         )
 
-    def stage(self, image: Image) -> None:
+    def stage(self, image: Image, on_progress: Callable[[float, str], None] | None = None) -> None:
         """Commit the image's tree, and make it what boots next.
 
         An image that is staged already is left so. Raises ImageError for one that can't be
@@ -113,6 +118,8 @@ class OstreeDeployer:
         before = self._system.staged()
         if before is not None and before.image_id == image.id and before.labels == image.labels:
             return
+        if on_progress is not None:
+            on_progress(0.0, "committing the image's tree")
         try:
             checksum = self.commit(image)
             self._system.set_staged(

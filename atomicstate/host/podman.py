@@ -42,22 +42,26 @@ _UNKNOWN = re.compile(r"image not known|invalid reference format|no such image|r
 class Storage(Struct, frozen=True):
     """Container storage: where images lie (`root`), what runs now (`runtime`), and the driver.
 
+    With nothing given it is the machine's own, which other programs use too.
     `runtime` must be short: podman takes no run root of more than 50 characters.
     """
 
-    root: Path
-    runtime: Path
-    driver: str
+    root: Path | None = None
+    runtime: Path | None = None
+    driver: str = ""
 
     def argv(self, *words: str) -> list[str]:
         """`podman WORDS` on this storage."""
-        return ["podman", *self._options(), f"--tmpdir={self.runtime}/libpod", *words]
+        own = [f"--tmpdir={self.runtime}/libpod"] if self.root else []
+        return ["podman", *self._options(), *own, *words]
 
     def buildah(self, *words: str) -> list[str]:
         """`buildah WORDS` on this storage: it alone can list what a killed build left."""
         return ["buildah", *self._options(), *words]
 
     def _options(self) -> list[str]:
+        if self.root is None:
+            return []
         return [
             f"--root={self.root}",
             f"--runroot={self.runtime}/containers",
@@ -216,10 +220,13 @@ class PodmanBuilder:
     def remove(self, tag: str) -> None:
         """Drop the image `tag`, what no name refers to, and what a cut-short build left."""
         check_reference(tag)
-        self._remove_working_containers()
+        if self.storage.root is not None:
+            self._remove_working_containers()
         finished = self._run("rmi", "--force", "--ignore", "--", tag)
         if finished.status != 0:
             raise failure(finished, f"removing the image {tag}")
+        if self.storage.root is None:
+            return  # containers and nameless images may be another program's, or a person's
         # A failure to prune leaves garbage, not a wrong state: the next removal tries again.
         self._run("image", "prune", "--force")
 
@@ -252,7 +259,7 @@ class PodmanBuilder:
         # Names below one folder, not paths: paths may hold the `:` that divides a list of layers,
         # and too many long ones don't fit the page that mount(2) takes.
         listed = f"{data.get('UpperDir', '')}:{data.get('LowerDir', '')}"
-        return Layers(self.storage.root / "overlay", tuple(_LAYER.findall(listed)))
+        return Layers(Path(data.get("UpperDir", "")).parents[1], tuple(_LAYER.findall(listed)))
 
     def _remove_working_containers(self) -> None:
         """Builds work in containers of their own; buildah lists them, podman does not."""

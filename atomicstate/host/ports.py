@@ -77,10 +77,14 @@ class HostStatus(Struct, frozen=True):
 
 
 class OverlayState(Struct, frozen=True):
-    """Whether an overlay lies on the host's /usr now, and whether it takes writes."""
+    """Whether an overlay lies on the host's /usr now, and whether it takes writes.
+
+    `persistent`: it outlives a reboot, so it does not serve to try something in.
+    """
 
     active: bool
     writable: bool
+    persistent: bool = False
 
 
 class Image(Struct, frozen=True):
@@ -153,8 +157,11 @@ class Deployer(Protocol):
     def status(self) -> HostStatus:
         """Probe: the deployments, from boot loader entries and origin files (cheap)."""
 
-    def stage(self, image: Image) -> None:
-        """Effect: make `image` what boots next."""
+    def stage(self, image: Image, on_progress: Callable[[float, str], None] | None = None) -> None:
+        """Effect: make `image` what boots next.
+
+        `on_progress` hears how far it is, from 0 to 100, and at what, where the host tells.
+        """
 
     def unstage(self, checksum: str) -> None:
         """Effect: drop the staged deployment `checksum`; one that is not there is no error."""
@@ -196,3 +203,9 @@ class Host(Protocol):
     @property
     def catalog(self) -> Catalog:
         """libapt in the host's running tree."""
+
+    def check(self) -> tuple[str, ...]:
+        """Probe: what will be in the way here, as sentences for a person.
+
+        Raises HostError, with the reason, where the host can't be adopted.
+        """

@@ -51,6 +51,7 @@ class FakeHost:
         self.calls: list[str] = []
         # What lies in /etc and /var: each package leaves a file there.
         self.files: dict[str, str] = {}
+        self.warnings: tuple[str, ...] = ()
         self._serial = 0
         base_image = self._image(BASE, {}, frozenset(base))
         self.deployments["booted"] = self._deployment(base_image)
@@ -227,6 +228,9 @@ class FakeHost:
         self.images = {tag: it for tag, it in self.images.items() if it[0].id != image_id}
         self._worked("remove_image")
 
+    def check(self) -> tuple[str, ...]:
+        return self.warnings
+
     # -- deployer ----------------------------------------------------------------------------
 
     def _deployment(self, image: Image) -> Deployment:
@@ -267,7 +271,7 @@ class FakeHost:
         self.others = [item for item in self.others if item.checksum != checksum]
         self._worked("remove_deployment")
 
-    def stage(self, image: Image) -> None:
+    def stage(self, image: Image, _on_progress: object = None) -> None:
         self._effect("stage")
         self.deployments["staged"] = self._deployment(image)
         self._worked("stage")

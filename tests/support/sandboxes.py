@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from atomicstate.host.sandbox import lifecycle
-from atomicstate.host.sandbox.host import SandboxHost
+from atomicstate.host.sandbox.host import SandboxHost, host_of
 from atomicstate.host.sandbox.layout import Sandbox, open_sandbox
 from atomicstate.host.sandbox.running import Running
 
@@ -106,7 +106,7 @@ MUTABLE = (
 )
 
 
-def copy_of(template: Path, directory: Path) -> SandboxHost:
+def copy_of(template: Path, directory: Path, driver: str = "ostree") -> SandboxHost:
     """A sandbox in `directory` as `create` leaves it, from one that is switched off.
 
     A user's sandbox can't be copied: podman's database holds its paths, and the marker the name
@@ -120,8 +120,8 @@ def copy_of(template: Path, directory: Path) -> SandboxHost:
     shutil.rmtree(directory / "storage/libpod")
     marker = open_sandbox(template).marker
     sandbox = Sandbox(directory, marker)
-    sandbox.write_marker(msgspec.structs.replace(marker, id=uuid.uuid4().hex))
-    host = SandboxHost(sandbox)
+    sandbox.write_marker(msgspec.structs.replace(marker, id=uuid.uuid4().hex, driver=driver))
+    host = host_of(sandbox)
     host.running.ensure()
     return host
 

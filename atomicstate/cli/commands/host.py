@@ -119,6 +119,7 @@ def _init_text(result: InitResult, look: Look) -> str:
         "head": f"{result.head.seq} {result.head.hash[:16]}",
     }
     lines = [look.paint(f"  {name:<8}", "dim") + clean(value) for name, value in fields.items()]
+    lines += [look.paint(clean(warning), "yellow") for warning in result.warnings]
     return "\n".join([first, *lines])
 
 

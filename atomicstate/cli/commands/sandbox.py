@@ -25,7 +25,8 @@ _directory = click.argument("directory", metavar="DIR")
 @verb("create")
 @_directory
 @click.option("--suite", default="bookworm", show_default=True, help="The Debian suite.")
-def create(app: App, directory: str, *, suite: str) -> None:
+@click.option("--driver", default="ostree", envvar="ATOMICSTATE_SANDBOX_DRIVER", hidden=True)
+def create(app: App, directory: str, *, suite: str, driver: str) -> None:
     """Make a host in DIR: an OSTree sysroot with a Debian base image.
 
     One that was cut short is finished, or made anew. The base is kept for the next sandbox.
@@ -33,7 +34,7 @@ def create(app: App, directory: str, *, suite: str) -> None:
     from atomicstate.host.sandbox import lifecycle
 
     path = _path(directory)
-    lifecycle.create(path, suite, app.note)
+    lifecycle.create(path, suite, app.note, driver=driver)
     shown = clean(str(path))
     app.answer(
         lambda: {"directory": str(path), "suite": suite},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atomicstate.host.ostree import OstreeDeployer
+from atomicstate.host.ostree import STATEROOT, OstreeDeployer
 from atomicstate.host.podman import PodmanBuilder, Storage
 from atomicstate.host.sandbox.running import Running, SandboxOverlay
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from atomicstate.catalog.client import Catalog
+    from atomicstate.host.ports import Deployer, Overlay
     from atomicstate.host.sandbox.layout import Sandbox
 
 
@@ -23,15 +24,20 @@ class SandboxHost:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.running = Running(sandbox)
-        self.overlay = SandboxOverlay(self.running)
+        self.overlay: Overlay = SandboxOverlay(self.running)
         storage = Storage(sandbox.storage, sandbox.runtime, sandbox.marker.storage_driver)
         self.builder = PodmanBuilder(storage)
-        self.deployer = OstreeDeployer(self.running, self.builder)
+        self.ostree = OstreeDeployer(self.running, self.builder)
+        self.deployer: Deployer = self.ostree
 
     @property
     def state_directory(self) -> Path:
         """Where the log of this host is kept unless the user says otherwise."""
         return self.sandbox.state
+
+    def check(self) -> tuple[str, ...]:
+        """Nothing is in the way: `create` made all of it."""
+        return ()
 
     @property
     def catalog(self) -> Catalog:
@@ -39,3 +45,51 @@ class SandboxHost:
         from atomicstate.catalog.client import Catalog
 
         return Catalog(enter=self.running.enter(), root=self.sandbox.tree)
+
+
+class SandboxMachine:
+    """The machine that bootc's tools take a sandbox for (bootc.Machine).
+
+    They are told by ATOMICSTATE_SANDBOX which sandbox is meant.
+    """
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self.environment = {"ATOMICSTATE_SANDBOX": str(running.sandbox.directory)}
+        self.usr = running.sandbox.tree / "usr"
+
+    def boot_id(self) -> str:
+        """The id of the running system's boot."""
+        return self._running.ensure().boot_id
+
+    def mountinfo(self) -> str:
+        """What is mounted in the running system."""
+        return self._running.mountinfo()
+
+
+class SandboxBootcHost(SandboxHost):
+    """A sandbox driven as a bootc host is: by the `bootc` that is found on PATH."""
+
+    driver = "bootc"
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        from atomicstate.host.bootc import Bootc, BootcDeployer, BootcOverlay
+
+        super().__init__(sandbox)
+        self._bootc = Bootc(SandboxMachine(self.running))
+        self.overlay = BootcOverlay(self._bootc)
+        self.deployer = BootcDeployer(self._bootc)
+
+    def check(self) -> tuple[str, ...]:
+        """As on a booted bootc machine."""
+        from atomicstate.host.bootc_host import check
+
+        record = self.running.ensure()
+        stateroot = self.sandbox.sysroot / "ostree/deploy" / STATEROOT
+        deployment = stateroot / f"deploy/{record.checksum}.{record.serial}"
+        return check(self._bootc, etc=deployment / "etc", var=stateroot / "var")
+
+
+def host_of(sandbox: Sandbox) -> SandboxHost:
+    """The host that `sandbox` is, with the driver that its marker names."""
+    return SandboxBootcHost(sandbox) if sandbox.marker.driver == "bootc" else SandboxHost(sandbox)

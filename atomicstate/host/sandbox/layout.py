@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 _POLL = 0.1
 MARKER = "atomicstate-sandbox.json"
+DRIVERS = ("ostree", "bootc")
 _RUNTIME = Path("/run/atomicstate")
 
 
@@ -38,6 +39,7 @@ class Marker(Struct, frozen=True):
     suite: str
     storage_driver: str = "overlay"
     complete: bool = False
+    driver: str = DRIVERS[0]
     format: int = FORMAT
 
 
@@ -76,11 +78,11 @@ class Sandbox:
         self.marker = marker
 
 
-def new_marker(suite: str) -> Marker:
+def new_marker(suite: str, driver: str = DRIVERS[0]) -> Marker:
     """The marker of a sandbox that is being made."""
     import uuid
 
-    return Marker(id=uuid.uuid4().hex, suite=suite)
+    return Marker(id=uuid.uuid4().hex, suite=suite, driver=driver)
 
 
 def find(directory: Path) -> Sandbox | None:

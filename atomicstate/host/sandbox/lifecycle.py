@@ -28,6 +28,7 @@ from atomicstate.host.sandbox import sources
 from atomicstate.host.sandbox.base import CACHE, base_tar
 from atomicstate.host.sandbox.host import SandboxHost
 from atomicstate.host.sandbox.layout import (
+    DRIVERS,
     MARKER,
     Sandbox,
     find,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from atomicstate.host.ports import Image
+    from atomicstate.host.sandbox.layout import Marker
 
 _LIMIT = 600.0
 _LOCK_LIMIT = 60.0
@@ -55,8 +57,12 @@ def create(
     suite: str = "bookworm",
     progress: Callable[[str], None] = lambda _line: None,
     cache: Path = CACHE,
+    driver: str = DRIVERS[0],
 ) -> Sandbox:
     """Make a sandbox of the Debian `suite` in `directory`, which is empty or not there.
+
+    `driver` is what drives it, ostree or bootc: the latter finds its `bootc` on PATH, and tells
+    it of the sandbox by ATOMICSTATE_SANDBOX.
 
     One that was not finished is cleaned away first. What fails leaves nothing. Raises
     NoOperationError where there is a sandbox already, ConflictError for a directory that holds
@@ -65,8 +71,10 @@ def create(
     """
     need_root()
     sources.check_suite(suite)
+    if driver not in DRIVERS:
+        raise ValidationError(f"there is no driver {driver!r}: one of {', '.join(DRIVERS)}")
     _check_path(directory.resolve())
-    sandbox = _claim(directory, suite, progress)
+    sandbox = _claim(directory, new_marker(suite, driver), progress)
     try:
         with locked(sandbox.lock_file, "create a sandbox"):
             _fill(sandbox, suite, progress, cache)
@@ -87,7 +95,7 @@ def _check_path(directory: Path) -> None:
         )
 
 
-def _claim(directory: Path, suite: str, progress: Callable[[str], None]) -> Sandbox:
+def _claim(directory: Path, marker: Marker, progress: Callable[[str], None]) -> Sandbox:
     """The directory with a marker in it: from here on it is ours to clean."""
     earlier = find(directory)
     if earlier is not None:
@@ -108,7 +116,7 @@ def _claim(directory: Path, suite: str, progress: Callable[[str], None]) -> Sand
     except OSError as error:
         raise from_os_error(error, "read", directory) from error
     make_directory(directory.absolute(), 0o755)
-    sandbox = Sandbox(directory.resolve(), new_marker(suite))
+    sandbox = Sandbox(directory.resolve(), marker)
     sandbox.write_marker(sandbox.marker)
     return sandbox
 
@@ -153,7 +161,7 @@ def _deploy_base(host: SandboxHost, image: Image) -> None:
     sysroot = host.sandbox.sysroot
     init_sysroot(sysroot)
     var = sysroot / "ostree/deploy" / STATEROOT / "var"
-    checksum = host.deployer.commit(image, var)
+    checksum = host.ostree.commit(image, var)
     deploy(
         sysroot,
         Staged(
@@ -195,7 +203,7 @@ def reboot(directory: Path, power_cut: bool = False) -> None:
             return
         staged = running.staged()
         end_processes(sandbox.pin)
-        if staged is not None:
+        if staged is not None and not staged.locked:
             # A kill right after this leaves it deployed and staged: deploying it again is harmless.
             deploy(sandbox.sysroot, staged)
         running.power_on()

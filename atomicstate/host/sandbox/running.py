@@ -158,6 +158,11 @@ class Running:
         self.ensure()
         return ["nsenter", f"--mount={self.sandbox.pin}", "--"]
 
+    def mountinfo(self) -> str:
+        """What is mounted in the system's namespace, as /proc/self/mountinfo lists it."""
+        finished = process.run([*self.enter(), "cat", "/proc/self/mountinfo"], timeout=_LIMIT)
+        return finished.stdout.decode("utf-8", "surrogateescape")
+
     def command(self, argv: Sequence[str]) -> list[str]:
         """The argument vector that runs `argv` in the running tree, in a clean environment."""
         passed = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
@@ -205,10 +210,8 @@ class SandboxOverlay:
 
     def state(self) -> OverlayState:
         """What the namespace's own list of mounts says."""
-        argv = [*self._running.enter(), "cat", "/proc/self/mountinfo"]
-        finished = process.run(argv, timeout=_LIMIT)
         usr = self._running.sandbox.tree / "usr"
-        listed = mounts.parse_mountinfo(finished.stdout.decode("utf-8", "surrogateescape"))
+        listed = mounts.parse_mountinfo(self._running.mountinfo())
         found = [one for one in listed if one.point == usr and one.file_system == "overlay"]
         return OverlayState(
             active=bool(found), writable=bool(found) and "ro" not in found[-1].options
