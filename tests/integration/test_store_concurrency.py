@@ -161,3 +161,30 @@ def test_a_fork_in_the_middle_of_reading_reads_on_in_both(tmp_path: Path) -> Non
         assert os.waitpid(child, 0)[1] == 0
         log.append([fact("parent")])
         assert texts(log)[-2:] == ["child", "parent"]
+
+
+def test_parent_and_child_of_a_fork_read_at_the_same_time(tmp_path: Path) -> None:
+    """LMDB would give both the same place in the table of readers."""
+    with filled(tmp_path / "log", 3) as log:
+        assert len(texts(log)) == 3
+        inside, tell_inside = os.pipe()
+        done, tell_done = os.pipe()
+
+        def stay_in_a_transaction() -> None:
+            os.close(tell_done)
+            with log._environment.begin() as transaction:
+                os.write(tell_inside, b"x")
+                os.read(done, 1)
+                assert transaction.stat()["entries"] == 4
+            slots = log._environment._environment.readers().splitlines()[1:]
+            assert os.getpid() in {int(slot.split()[0]) for slot in slots}
+
+        child = in_a_child(stay_in_a_transaction)
+        os.close(tell_inside)
+        assert os.read(inside, 1) == b"x"
+        log.append([fact("meanwhile")])
+        assert len(texts(log)) == 4
+        os.close(tell_done)
+        assert os.waitpid(child, 0)[1] == 0
+        os.close(inside)
+        os.close(done)

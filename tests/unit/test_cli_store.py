@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 
+import msgspec
 import pytest
 
+from atomicstate.events import codec
+from atomicstate.store import header as headers
 from tests.support import sample_log
+from tests.support.logs import tamper
 from tests.support.program import atomicstate
 from tests.support.sample_log import LENGTH
 
@@ -88,3 +93,38 @@ def test_an_import_of_something_else_leaves_nothing(tmp_path):
 def test_a_backup_is_a_log(state, tmp_path):
     ran = atomicstate("--state-dir", state, "backup", tmp_path / "copy", "-f", "json")
     assert ran.data["head"] == head_of(state) == head_of(tmp_path / "copy")
+
+
+COMMANDS = (("log",), ("verify",), ("verify", "--from", "3"), ("export",))
+
+
+def refused(state):
+    """The exit statuses and codes of what only reads, the log being as it was after all of them."""
+    data = state / "log" / "data.mdb"
+    content = data.read_bytes()
+    for command in COMMANDS:
+        ran = atomicstate("--state-dir", state, *command, "-f", "json")
+        yield ran.status, ran.code
+    assert data.read_bytes() == content
+
+
+def zeroed(state):
+    with (state / "log" / "data.mdb").open("r+b") as file:
+        file.write(bytes(4096))
+
+
+def cut(state):
+    os.truncate(state / "log" / "data.mdb", 9000)
+
+
+@pytest.mark.parametrize("damage", [zeroed, cut])
+def test_a_damaged_file_is_corrupt_to_every_command(state, damage):
+    damage(state)
+    assert set(refused(state)) == {(12, "CORRUPT")}
+
+
+def test_a_format_of_which_nothing_is_known_is_too_new_to_every_command(state):
+    encoded = msgspec.msgpack.encode([headers.MAGIC, codec.FORMAT + 1, "another header"])
+    record = encoded + codec.chain(codec.GENESIS, encoded)
+    tamper(state / "log", lambda transaction: transaction.put(headers.KEY, record))
+    assert set(refused(state)) == {(13, "TOO_NEW")}
