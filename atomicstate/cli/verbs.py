@@ -52,6 +52,36 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+class Repeating(click.Command):
+    """A command whose options of several words take all that come, up to the next option.
+
+    `--except 12 13` is `--except 12 --except 13`: taken as an argument the second would be asked
+    for instead of left out.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, with the option set before each of its words."""
+        names = {
+            name
+            for parameter in self.params
+            if isinstance(parameter, click.Option) and parameter.multiple
+            for name in parameter.opts
+        }
+        spread: list[str] = []
+        option, first = "", False
+        for place, word in enumerate(args):
+            if word == "--":
+                spread += args[place:]
+                break
+            if word.startswith("-"):
+                option, first = (word, True) if word in names else ("", False)
+                spread.append(word)
+                continue
+            spread += [word] if first or not option else [option, word]
+            first = False
+        return super().parse_args(ctx, spread)
+
+
 def group(name: str, help_text: str, lazy: Mapping[str, str]) -> LazyGroup:
     """A group of commands under one word."""
     return LazyGroup(
@@ -65,6 +95,7 @@ def verb(
     formats: tuple[str, ...] = ("text", "json"),
     default: str = "text",
     waits: bool = False,
+    cls: type[click.Command] = click.Command,
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """A command with -f, -y and -v. The function gets the App, then its own parameters.
 
@@ -88,7 +119,7 @@ def verb(
         invoke.__doc__ = function.__doc__
         for parameter in getattr(function, "__click_params__", []):
             invoke.__dict__.setdefault("__click_params__", []).append(parameter)
-        command = click.command(name, context_settings=SETTINGS)(invoke)
+        command = click.command(name, cls=cls, context_settings=SETTINGS)(invoke)
         if waits:
             command.params.append(click.Option(["--wait"], is_flag=True, help=_WAIT))
         return _with_common(command, formats, default)

@@ -1,41 +1,52 @@
-"""`apply`: every pending action becomes one transaction, ending in a staged deployment."""
+"""`apply`: pending actions become one transaction, ending in a staged deployment."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atomicstate.engine import documents
+import msgspec
+
+from atomicstate.engine import documents, transactions
 from atomicstate.engine.apply_steps import RECIPE, ApplyTransaction, file_digest
-from atomicstate.engine.pending import pending_results
+from atomicstate.engine.pending import results_of
 from atomicstate.engine.results import ApplyProposal, ApplyResult
+from atomicstate.engine.selecting import EVERYTHING, Request, select
 from atomicstate.engine.unfinished import refuse_unfinished
 from atomicstate.errors import ConflictError, NoOperationError
 from atomicstate.events.bodies import TransactionBegun
 from atomicstate.events.ids import new_id
-from atomicstate.projectors.pending import boots_next, pending, selection
+from atomicstate.machine import table
+from atomicstate.projectors.pending import against, boots_next, held
 from atomicstate.projectors.recipe import base_of
 from atomicstate.recipe.containerfile import RENDERER
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from atomicstate.engine.results import Reporter
     from atomicstate.engine.session import Session
+    from atomicstate.projectors.pending import Pending
     from atomicstate.projectors.system import System
 
 
-def propose(session: Session) -> ApplyProposal:
-    """What an apply of everything that is pending would do.
+def propose(session: Session, request: Request = EVERYTHING) -> ApplyProposal:
+    """What an apply of what `request` selects would do, by default of all that is pending.
 
-    Raises InterruptedWorkError, ConflictError (what boots next is foreign), NoOperationError.
+    Raises InterruptedWorkError, ConflictError (what boots next is foreign, something staged would
+    be lost, or a part can't be applied without another), NoOperationError, and what a word of the
+    request that means nothing raises.
     """
     system = session.observe()
     refuse_unfinished(session, system)
-    require_own(system)
-    waiting = pending(system)
-    if not waiting:
-        raise NoOperationError("nothing is pending: what boots next holds all that is wanted")
-    add = tuple(item.seq for item in waiting if item.change == "add")
-    drop = tuple(item.seq for item in waiting if item.change == "drop")
-    return _proposal(session, system, add, drop)
+    system, parent = _parent(session, system, request)
+    there = system.selection(parent)
+    waiting, back = against(system, there), held(system, there)
+    if not waiting and not request.selected:
+        raise NoOperationError(_nothing_pending(request), hint=_where_held(back))
+    chosen = select(session, system, request, waiting, back)
+    if not chosen:
+        raise NoOperationError("nothing is left to apply; nothing was changed")
+    return _proposal(session, system, parent, tuple(sorted(chosen)))
 
 
 def carry_out(session: Session, proposal: ApplyProposal, reporter: Reporter) -> ApplyResult:
@@ -45,20 +56,25 @@ def carry_out(session: Session, proposal: ApplyProposal, reporter: Reporter) -> 
     the proposal, and what the failing step raised: then everything was taken back.
     """
     with session.pipeline():
-        system = session.observe()
-        refuse_unfinished(session, system)
-        require_own(system)
-        again = _proposal(session, system, proposal.add, proposal.drop)
-        if again.recipe_before != proposal.recipe_before or again.recipe != proposal.recipe:
-            raise ConflictError(
-                "what boots next changed since this was proposed; nothing was changed",
-                hint="look at `atomicstate status` and try again",
-            )
-        begun = _begun(session, system, proposal)
-        transaction = new_id()
-        run = ApplyTransaction(session, reporter, transaction, begun)
-        run.begin()
-        return result_of(session, transaction, begun)
+        return run(session, proposal, reporter)
+
+
+def run(session: Session, proposal: ApplyProposal, reporter: Reporter) -> ApplyResult:
+    """`carry_out`, where the pipeline's lock is held."""
+    system = session.observe()
+    refuse_unfinished(session, system)
+    if proposal.parent not in system.selections:
+        system = session.observe_whole()
+    again = _proposal(session, system, proposal.parent, proposal.actions_by_number)
+    if again.on != proposal.on or again.recipe != proposal.recipe:
+        raise ConflictError(
+            "what boots next changed since this was proposed; nothing was changed",
+            hint="look at `atomicstate status` and try again",
+        )
+    begun = _begun(session, system, proposal)
+    transaction = new_id()
+    ApplyTransaction(session, reporter, transaction, begun).begin()
+    return result_of(session, transaction, begun)
 
 
 def result_of(session: Session, transaction: str, begun: TransactionBegun) -> ApplyResult:
@@ -77,55 +93,141 @@ def result_of(session: Session, transaction: str, begun: TransactionBegun) -> Ap
 def require_own(system: System) -> None:
     """Raises ConflictError where what boots next was not made by this log."""
     if boots_next(system) is None:
+        raise _foreign(system)
+
+
+def _parent(session: Session, system: System, request: Request) -> tuple[System, str]:
+    """The key of the selection to build on, and the view that knows it.
+
+    Whatever is staged is carried along, or given up where the request says so.
+    """
+    host = system.host
+    if request.onto:
+        system, parent = _named(session, system, request.onto)
+    else:
+        ground = host
+        if request.discard_staged:
+            ground = msgspec.structs.replace(host, staged="", staged_txn="")
+        found = system.deployment(*ground.boots_next)
+        if found is None:
+            raise _foreign(system)
+        parent = found
+    if host.staged and not request.discard_staged:
+        staged = system.deployment(host.staged, host.staged_txn)
+        if staged is None:
+            raise _foreign(system)
+        if staged != parent:
+            raise ConflictError(
+                f"{host.staged[:12]} is staged, and this would not hold what is in it:"
+                " nothing was changed",
+                hint="--discard-staged gives it up",
+            )
+    return system, parent
+
+
+def _named(session: Session, system: System, text: str) -> tuple[System, str]:
+    """The key of what the transaction `text` staged. Raises NotFoundError, ConflictError."""
+    found = transactions.find(session, text)
+    key = found.begun.target if found.begun.mode == table.DEPLOY else found.id
+    if key not in system.selections:
+        system = session.observe_whole()
+    if key not in system.selections:
         raise ConflictError(
-            "what boots next was not made by atomicstate, so what it holds is not known:"
-            " nothing was changed",
-            hint="`atomicstate adopt` takes its image as the base",
+            f"the transaction {found.id} staged nothing: there is nothing to build on",
+            hint="`atomicstate log --kind transaction.staged` lists those that did",
         )
+    return system, key
+
+
+def _foreign(system: System) -> ConflictError:
+    host = system.host
+    if host.staged and system.deployment(host.staged, host.staged_txn) is None:
+        return ConflictError(
+            f"what is staged ({host.staged[:12]}) was not made by atomicstate, so what it holds is"
+            " not known: nothing was changed",
+            hint="`atomicstate adopt` takes it as the base; `atomicstate apply --discard-staged`"
+            " gives it up for what is booted, with `--onto TXN` for what a transaction made",
+        )
+    return ConflictError(
+        f"what boots next ({host.boots_next[0][:12]}) was not made by atomicstate, so what it"
+        " holds is not known: nothing was changed",
+        hint="`atomicstate adopt` takes it as the base; `atomicstate apply --onto TXN` goes on"
+        " from what a transaction made",
+    )
+
+
+def _nothing_pending(request: Request) -> str:
+    if request.onto:
+        return f"nothing is pending on top of {request.onto}; nothing was changed"
+    if request.discard_staged:
+        return "nothing is pending on top of what is booted; nothing was changed"
+    return "nothing is pending: what boots next holds all that is wanted"
+
+
+def _where_held(back: Sequence[Pending]) -> str:
+    if not back:
+        return ""
+    numbers = " ".join(f"{item.seq}" for item in back)
+    return f"a rollback holds some back: `atomicstate apply {numbers}` brings it in again"
 
 
 def _proposal(
-    session: Session, system: System, add: tuple[int, ...], drop: tuple[int, ...]
+    session: Session, system: System, parent: str, chosen: tuple[int, ...]
 ) -> ApplyProposal:
-    chosen = selection(system, add, drop)
-    base, base_id, _architecture = base_of(system, chosen)
-    recipe = documents.recipe_document(session, system, chosen)
-    before = documents.recipe_document(session, system, selection(system, (), ()))
-    containerfile = documents.containerfile_document(session, system, chosen)
-    selected = {*add, *drop}
+    there = system.selection(parent)
+    add = tuple(seq for seq in chosen if seq not in there)
+    drop = tuple(seq for seq in chosen if seq in there)
+    then = there.union(add).difference(drop)
+    waiting, back = against(system, there), held(system, there)
+    base, base_id, architecture = base_of(system, then)
+    recipe = documents.recipe_document(session, system, then)
+    containerfile = documents.containerfile_document(session, system, then)
+    host = system.host
     return ApplyProposal(
         add=add,
         drop=drop,
-        actions=[item for item in pending_results(session, system) if item.seq in selected],
+        actions=results_of(session, (item for item in (*waiting, *back) if item.seq in chosen)),
         base=base,
         base_id=base_id,
         recipe=recipe.content,
-        recipe_before=before.content,
+        recipe_before=documents.recipe_document(session, system, there).content,
         containerfile=containerfile.content,
         recipe_digest=recipe.digest,
         containerfile_digest=containerfile.digest,
         position=system.position,
+        architecture=architecture,
+        parent=parent,
+        staged_before=host.staged,
+        boots_next=host.boots_next[0],
+        left_out=[item.seq for item in waiting if item.seq not in chosen],
+        held=[item.seq for item in back if item.seq not in chosen],
+        discards=_given_up(system, parent),
     )
+
+
+def _given_up(system: System, parent: str) -> str:
+    """The checksum of what is staged and not built on, empty where there is nothing such."""
+    host = system.host
+    if host.staged and system.deployment(host.staged, host.staged_txn) != parent:
+        return host.staged
+    return ""
 
 
 def _begun(session: Session, system: System, proposal: ApplyProposal) -> TransactionBegun:
     """The intent, with the documents durable as blobs before it."""
-    status = session.host_status()
-    staged = status.staged.checksum if status.staged else ""
-    _base, _base_id, architecture = base_of(system, selection(system, proposal.add, proposal.drop))
     return TransactionBegun(
-        mode="apply",
+        mode=table.APPLY,
         add=proposal.add,
         drop=proposal.drop,
-        parent=boots_next(system) or "",
+        parent=proposal.parent,
         base=proposal.base,
         base_id=proposal.base_id,
-        architecture=architecture,
+        architecture=proposal.architecture,
         dialect=documents.adopted(system).dialect,
         renderer=RENDERER,
         recipe=session.blobs.put(proposal.recipe),
         containerfile=session.blobs.put(proposal.containerfile),
-        staged_before=staged,
-        boots_next=staged or (status.booted.checksum if status.booted else ""),
+        staged_before=proposal.staged_before,
+        boots_next=proposal.boots_next,
         user_recipe=file_digest(session.state.recipe_directory / RECIPE),
     )

@@ -9,14 +9,22 @@ from atomicstate.events.asjson import fields_of, rfc3339
 from atomicstate.projectors.pending import pending
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from atomicstate.engine.session import Session
+    from atomicstate.projectors.pending import Pending
     from atomicstate.projectors.system import System
 
 
 def pending_results(session: Session, system: System) -> list[PendingResult]:
     """Every pending action in the order of the log, with its event's data, time and user."""
+    return results_of(session, pending(system))
+
+
+def results_of(session: Session, items: Iterable[Pending]) -> list[PendingResult]:
+    """`items` in their order, each with its event's data, time and user."""
     results = []
-    for item in pending(system):
+    for item in items:
         event = session.event(item.seq)
         results.append(
             PendingResult(

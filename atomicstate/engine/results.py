@@ -127,7 +127,12 @@ class PackageResult(Struct, frozen=True):
 
 
 class ApplyProposal(Struct, frozen=True):
-    """What an apply will do: the selection, and the documents that come of it."""
+    """What an apply will do: the selection, and the documents that come of it.
+
+    `parent` is the key of the selection that it is built on, `boots_next` and `staged_before` the
+    checksums of deployments at that time. `left_out` are pending actions that are not in it,
+    `held` those that a rollback holds back, `discards` the staged deployment that it gives up.
+    """
 
     add: tuple[int, ...]
     drop: tuple[int, ...]
@@ -140,6 +145,23 @@ class ApplyProposal(Struct, frozen=True):
     recipe_digest: str
     containerfile_digest: str
     position: int
+    architecture: str = ""
+    parent: str = ""
+    boots_next: str = ""
+    staged_before: str = ""
+    left_out: list[int] = []
+    held: list[int] = []
+    discards: str = ""
+
+    @property
+    def actions_by_number(self) -> tuple[int, ...]:
+        """All that is to be added or dropped, in order."""
+        return tuple(sorted((*self.add, *self.drop)))
+
+    @property
+    def on(self) -> tuple[object, ...]:
+        """What it rests on: where that is another now, it is no answer to the question asked."""
+        return self.parent, self.boots_next, self.staged_before, self.recipe_before
 
 
 class ApplyResult(Struct, frozen=True):

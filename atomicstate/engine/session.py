@@ -190,6 +190,11 @@ class Session:
             seen.apply_body(body, status.boot)
         return seen
 
+    def observe_whole(self) -> view.System:
+        """As `observe`, with all that the view lets go: the whole log is folded for it."""
+        self._system = view.System(compact=False)
+        return self.observe()
+
     # -- the log -----------------------------------------------------------------------------
 
     def append(

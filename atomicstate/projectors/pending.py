@@ -56,12 +56,20 @@ def pending(system: System) -> list[Pending]:
     there = applied(system)
     if there is None:
         return _listed(system, in_force(system.actions, system.wanted - system.held), ())
+    return against(system, there)
+
+
+def against(system: System, there: frozenset[int]) -> list[Pending]:
+    """What is pending on top of a deployment that holds the actions `there`."""
     return _listed(system, system.wanted - there - system.held, there - system.wanted)
 
 
-def held(system: System) -> list[Pending]:
-    """What is wanted and not there, and held back since a rollback took it away."""
-    return _listed(system, (system.wanted & system.held) - (applied(system) or frozenset()), ())
+def held(system: System, there: frozenset[int] | None = None) -> list[Pending]:
+    """What is wanted and not there (by default: in what boots next), and held back since a
+    rollback took it away."""
+    if there is None:
+        there = applied(system) or frozenset()
+    return _listed(system, (system.wanted & system.held) - there, ())
 
 
 def kept(system: System) -> frozenset[int]:

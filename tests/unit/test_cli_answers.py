@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from atomicstate import errors
+from atomicstate.cli.commands.apply import apply
 from atomicstate.cli.main import main
 from atomicstate.machine import diagram
 from tests.support.program import PROGRAM, atomicstate
@@ -29,6 +30,22 @@ ASKING = [
     ["base", "update"],
     ["sandbox", "destroy", "nowhere"],
 ]
+
+
+@pytest.mark.parametrize(
+    ("argv", "selected", "excepted"),
+    [
+        (["12", "--except", "13", "14-15"], ("12",), ("13", "14-15")),
+        (["--except", "13", "14", "-y"], (), ("13", "14")),
+        (["--except", "13", "--simulate", "12"], ("12",), ("13",)),
+        (["--except=13", "12"], ("12",), ("13",)),
+        (["--except", "13", "--", "12"], ("12",), ("13",)),
+    ],
+)
+def test_except_takes_each_word_up_to_the_next_option(argv, selected, excepted):
+    context = apply.make_context("apply", argv)
+    assert context.params["selected"] == selected
+    assert context.params["excepted"] == excepted
 
 
 @pytest.fixture(autouse=True)

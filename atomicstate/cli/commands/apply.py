@@ -7,27 +7,46 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atomicstate.cli.terminal import Look, clean
-from atomicstate.cli.verbs import verb
+from atomicstate.cli.verbs import Repeating, verb
 
 if TYPE_CHECKING:
     from atomicstate.cli.app import App
     from atomicstate.engine.results import ApplyProposal, ApplyResult
 
 
-@verb("apply", waits=True)
+@verb("apply", waits=True, cls=Repeating)
+@click.argument("selected", nargs=-1, metavar="[SEL...]")
+@click.option("--except", "excepted", multiple=True, metavar="SEL...", help="Leave these out.")
+@click.option("--with-dependencies", is_flag=True, help="Take along what SEL can't go without.")
+@click.option("--onto", metavar="TXN", default="", help="Build on what this transaction made.")
+@click.option("--discard-staged", is_flag=True, help="Give up what is staged.")
 @click.option("--simulate", is_flag=True, help="Show what would be built, do nothing.")
-def apply(app: App, *, simulate: bool) -> None:
+def apply(
+    app: App,
+    *,
+    selected: tuple[str, ...],
+    excepted: tuple[str, ...],
+    with_dependencies: bool,
+    onto: str,
+    discard_staged: bool,
+    simulate: bool,
+) -> None:
     """Make an image of what is pending, and boot it next.
 
     Renders the recipe and the Containerfile, builds, and stages the deployment. Where a step
     fails all of it is taken back, and what was pending is pending again.
+
+    SEL is an action's number (12), a range (12-15), or a transaction's id or its start. Without
+    SEL all that is pending goes in; what a rollback holds back goes in where it is named.
     """
     if not simulate:
         app.must_ask()
     from atomicstate.engine import apply as engine
+    from atomicstate.engine.selecting import Request
 
+    request = Request(selected, excepted, with_dependencies, onto, discard_staged)
     with app.session() as session:
-        proposal = engine.propose(session)
+        proposal = engine.propose(session, request)
         if simulate:
             app.answer(
                 lambda: {**_proposal_data(proposal), "simulated": True},
@@ -86,6 +105,20 @@ def _proposal_data(proposal: ApplyProposal) -> dict[str, Any]:
     return {**fields_of(proposal), **texts}
 
 
+def _left_lines(proposal: ApplyProposal, look: Look) -> list[str]:
+    """What does not go in, and what is given up."""
+    lines = []
+    for sentence, seqs in (
+        ("stay pending", proposal.left_out),
+        ("stay held back since a rollback; name them to bring them in again", proposal.held),
+    ):
+        if seqs:
+            lines.append(f"  {' '.join(f'#{seq}' for seq in seqs)}: {sentence}")
+    if proposal.discards:
+        lines.append(look.paint(f"  {proposal.discards[:12]}, which is staged, is lost", "yellow"))
+    return lines
+
+
 def _proposal_text(proposal: ApplyProposal, look: Look) -> str:
     from atomicstate.cli.render.diff import diff_lines
     from atomicstate.cli.render.status import pending_lines
@@ -95,6 +128,7 @@ def _proposal_text(proposal: ApplyProposal, look: Look) -> str:
         [
             look.paint("To apply", "heading"),
             *pending_lines(proposal.actions, look),
+            *_left_lines(proposal, look),
             "",
             *(diff or ["The recipe stays as it is."]),
         ]
