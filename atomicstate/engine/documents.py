@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atomicstate.engine.results import DocumentResult
-from atomicstate.errors import ConflictError, NotFoundError
+from atomicstate.errors import NotFoundError
 from atomicstate.projectors import pending
 from atomicstate.projectors.recipe import base_of, layers, recipe_of
 from atomicstate.recipe import containerfile as renderer
@@ -15,22 +15,35 @@ from atomicstate.store.blobs import digest_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from atomicstate.engine.points import Point
     from atomicstate.engine.session import Session
     from atomicstate.events.bodies import SystemInitialized
     from atomicstate.projectors.system import System
     from atomicstate.recipe.schema import Recipe
 
 
-def recipe(session: Session, *, applied: bool = False) -> DocumentResult:
-    """The recipe of what is wanted and not held back, or of what boots next (`applied`)."""
-    system = session.system()
-    return recipe_document(session, system, _seqs(system, applied=applied))
+def recipe(session: Session, *, at: Point | None = None) -> DocumentResult:
+    """The recipe of what is wanted and not held back, now or `at` a point.
+
+    Raises NotFoundError for a point before the host was adopted.
+    """
+    return recipe_document(session, *view(session, at))
 
 
-def containerfile(session: Session, *, applied: bool = False) -> DocumentResult:
-    """The Containerfile of what is wanted, or of what boots next (`applied`)."""
-    system = session.system()
-    return containerfile_document(session, system, _seqs(system, applied=applied))
+def containerfile(session: Session, *, at: Point | None = None) -> DocumentResult:
+    """The Containerfile of the same."""
+    return containerfile_document(session, *view(session, at))
+
+
+def view(session: Session, at: Point | None) -> tuple[System, frozenset[int]]:
+    """The view, now or `at` a point, and the actions that its documents are made of."""
+    if at is not None and at.key is not None:
+        system = session.observe()
+        return system, system.selection(at.key)
+    if at is not None and at.seq == 0:
+        raise NotFoundError("before event 1 there is nothing: no host was adopted yet")
+    system = session.system() if at is None else session.system_at(at.seq)
+    return system, pending.kept(system)
 
 
 def recipe_document(session: Session, system: System, seqs: Iterable[int]) -> DocumentResult:
@@ -57,17 +70,6 @@ def adopted(system: System) -> SystemInitialized:
     if system.origin is None:
         raise NotFoundError("no host was adopted yet", hint="run `atomicstate init`")
     return system.origin
-
-
-def _seqs(system: System, *, applied: bool) -> frozenset[int]:
-    if not applied:
-        return pending.kept(system)
-    found = pending.applied(system)
-    if found is None:
-        raise ConflictError(
-            "what boots next was not made by atomicstate: what it holds is not known"
-        )
-    return found
 
 
 def _document(content: bytes) -> DocumentResult:

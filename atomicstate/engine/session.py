@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from atomicstate.store.blobs import Blobs
     from atomicstate.store.locks import Holder
     from atomicstate.store.log import Log
+    from atomicstate.store.snapshots import Snapshot
 
 SNAPSHOT = "system"
+SNAPSHOT_BEFORE = "system-before"
 PATIENCE = 600.0
 """Seconds that a recording command waits for another: a live install may take its time."""
 
@@ -45,7 +47,7 @@ class Session:
         self.sandbox = sandbox
         self.actor = actor
         self._system: view.System | None = None
-        self._snapshot_at = 0
+        self._saved: Snapshot | None = None
         self._news: tuple[HostObserved | HostBooted, ...] = ()
         self._status: HostStatus | None = None
         self._look = LOOK
@@ -126,36 +128,61 @@ class Session:
                 self._catch_up(self._system, head.seq)
         return self._system
 
+    def system_at(self, position: int) -> view.System:
+        """The view as it was after the event `position`: from a snapshot before it, if there is."""
+        if position >= self.log.head().seq:
+            return self.system()
+        system = self._from_snapshot(position)
+        self._catch_up(system, position)
+        if not system.complete:
+            system = view.System(compact=False)
+            self._catch_up(system, position)
+        return system
+
+    def saved_before(self, time: int) -> int:
+        """The position of a saved view all of whose events came before `time`; 0 without one."""
+        for name in (SNAPSHOT, SNAPSHOT_BEFORE):
+            found = self.state.snapshots.load(name, str(view.VERSION), self.log)
+            if found and view.System.from_bytes(found.payload).clock < time:
+                return found.position
+        return 0
+
     def _catch_up(self, system: view.System, head: int) -> None:
         """Fold what came after; the chain is checked over a tail of usual length."""
         start = system.position + 1
         short = head - start < CHECK_LIMIT
         fold(
             system,
-            self.log.records(start),
+            self.log.records(start, head + 1),
             check_from=self.log.hash_at(start - 1) if short else None,
         )
 
-    def _from_snapshot(self) -> view.System:
-        found = self.state.snapshots.load(SNAPSHOT, str(view.VERSION), self.log)
-        if found is None:
-            return view.System()
-        self._snapshot_at = found.position
-        return view.System.from_bytes(found.payload)
+    def _from_snapshot(self, position: int | None = None) -> view.System:
+        """The newest view that was saved, of those up to `position`."""
+        for name in (SNAPSHOT, SNAPSHOT_BEFORE):
+            found = self.state.snapshots.load(name, str(view.VERSION), self.log)
+            if found is None:
+                continue
+            if position is None:
+                self._saved = found
+            elif found.position > position:
+                continue
+            return view.System.from_bytes(found.payload)
+        return view.System()
 
     def _leave_snapshot(self) -> None:
         """A convenience for the next command: it need not succeed."""
-        system = self._system
-        if system is None or system.position - self._snapshot_at < SNAPSHOT_AFTER:
+        system, saved = self._system, self._saved
+        if system is None or system.position - (saved.position if saved else 0) < SNAPSHOT_AFTER:
             return
-        position = system.position
-        self.state.snapshots.save(
-            SNAPSHOT,
-            str(view.VERSION),
-            position,
-            self.log.hash_at(position),
-            system.to_bytes(),
-        )
+        if saved is not None:
+            # The recent past is asked for too, and a snapshot serves only what comes after it.
+            self._save(SNAPSHOT_BEFORE, saved.position, saved.payload)
+        self._save(SNAPSHOT, system.position, system.to_bytes())
+
+    def _save(self, name: str, position: int, payload: bytes) -> None:
+        hash_there = self.log.hash_at(position)
+        self.state.snapshots.save(name, str(view.VERSION), position, hash_there, payload)
 
     def event(self, seq: int) -> Event:
         """The event `seq`. Raises TooNewError where a newer version wrote it."""

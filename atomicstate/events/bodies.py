@@ -94,6 +94,20 @@ class WantedChanged(Body, frozen=True, array_like=True, gc=False, tag="wanted.ch
     why: str = ""
 
 
+class TagSet(Body, frozen=True, array_like=True, gc=False, tag="tag.set"):
+    """The event `point` bears the name `name`; 0 takes the name away."""
+
+    name: str
+    point: int
+
+
+class NoteAdded(Body, frozen=True, array_like=True, gc=False, tag="note.added"):
+    """A remark about the event `point`: why it was done, say."""
+
+    point: int
+    text: str
+
+
 # -- intent --------------------------------------------------------------------------------
 
 
@@ -299,6 +313,8 @@ AnyBody = (
     | BaseUpdated
     | DeploymentAdopted
     | WantedChanged
+    | TagSet
+    | NoteAdded
     | TransactionBegun
     | StepStarted
     | StepUndoing

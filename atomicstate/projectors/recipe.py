@@ -55,6 +55,12 @@ def base_created(system: System, seqs: Iterable[int]) -> int:
     return system.origin.created if system.origin else 0
 
 
+def base_event(system: System, seqs: Iterable[int]) -> int:
+    """The number of the action that sets the base; 0 where it is as `init` found it."""
+    base = _last_base(_in_order(system, seqs))
+    return base.seq if base else 0
+
+
 def _in_order(system: System, seqs: Iterable[int]) -> list[Action]:
     return [system.actions[seq] for seq in sorted(seqs)]
 

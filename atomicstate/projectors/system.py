@@ -44,7 +44,7 @@ class System:
     `held` those that a rollback holds back. `selections` tells what each deployment holds.
     `dropped` is the transaction whose staged deployment did not come up, `broken` why /usr is
     not to be relied on until the next boot, `residue` which blob tells what a live transaction
-    left outside /usr, for the newest of them.
+    left outside /usr, for the newest of them. `tags` maps names to numbers of events.
 
     Mutable: `apply` and `fold` move it on. With `compact`, what can have no bearing any more is
     let go now and then, so that its size follows the packages and not the log; `complete` says
@@ -67,6 +67,7 @@ class System:
         self.dropped = ""
         self.broken = ""
         self.residue: dict[str, str] = {}
+        self.tags: dict[str, int] = {}
         self._compact = compact
         self._slack = slack
         self._limit = slack
@@ -147,6 +148,7 @@ class System:
                 dropped=self.dropped,
                 broken=self.broken,
                 residue=list(self.residue.items()),
+                tags=list(self.tags.items()),
                 compact=self._compact,
                 slack=self._slack,
                 limit=self._limit,
@@ -178,6 +180,7 @@ class System:
         system.dropped = saved.dropped
         system.broken = saved.broken
         system.residue = dict(saved.residue)
+        system.tags = dict(saved.tags)
         system._limit = saved.limit
         system._forgot = saved.forgot
         system._lost = saved.lost
@@ -244,6 +247,14 @@ class System:
 
     def _live_broken(self, body: bodies.LiveBroken, _transaction: str, _event: Event) -> None:
         self.broken = body.reason
+
+    def _tag_set(self, body: bodies.TagSet, _transaction: str, _event: Event) -> None:
+        self.tags.pop(body.name, None)
+        if body.point:
+            self.tags[body.name] = body.point
+
+    def _note_added(self, _body: bodies.NoteAdded, _transaction: str, _event: Event) -> None:
+        """A remark changes nothing."""
 
     def _residue_found(self, body: bodies.ResidueFound, transaction: str, _event: Event) -> None:
         self.residue[transaction] = body.found
@@ -472,6 +483,7 @@ class _Saved(Struct, array_like=True):
     dropped: str
     broken: str
     residue: list[tuple[str, str]]
+    tags: list[tuple[str, int]]
     compact: bool
     slack: int
     limit: int
@@ -504,4 +516,6 @@ _HANDLERS: dict[type[bodies.Body], Callable[[System, Any, str, Event], None]] = 
     bodies.WantedHeld: System._held_back,
     bodies.LiveBroken: System._live_broken,
     bodies.ResidueFound: System._residue_found,
+    bodies.TagSet: System._tag_set,
+    bodies.NoteAdded: System._note_added,
 }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from atomicstate.store.log import Log
     from atomicstate.store.snapshots import Snapshots
 
-BLOB_FIELDS = ("plan_blob", "recipe", "containerfile", "output")
+BLOB_FIELDS = ("plan_blob", "recipe", "containerfile", "output", "found")
 """Fields of bodies that name a blob (or are empty), whatever the kind."""
 
 

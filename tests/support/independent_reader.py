@@ -16,7 +16,7 @@ from pathlib import Path
 import lmdb
 import msgpack
 
-BLOB_FIELDS = ("plan_blob", "recipe", "containerfile", "output")
+BLOB_FIELDS = ("plan_blob", "recipe", "containerfile", "output", "found")
 
 
 def tables(document):

@@ -7,47 +7,82 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atomicstate.cli.verbs import group, verb
+from atomicstate.errors import ValidationError
 
 if TYPE_CHECKING:
-    from atomicstate.cli.app import App
+    from collections.abc import Callable
 
-_applied = click.option(
-    "--applied", is_flag=True, help="Of what boots next, without what is pending."
-)
+    from atomicstate.cli.app import App
+    from atomicstate.cli.terminal import Look
+    from atomicstate.engine.points import Point
+    from atomicstate.engine.session import Session
+
+
+def _options(function: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--blame", is_flag=True, help="Before each line: the event it comes from."),
+        click.option("--at", metavar="POINT", help="As it was after this event, tag, time, ..."),
+        click.option(
+            "--applied", is_flag=True, help="Of what boots next, without what is pending."
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 @verb("show")
-@_applied
-def show(app: App, *, applied: bool) -> None:
+@_options
+def show(app: App, *, applied: bool, at: str | None, blame: bool) -> None:
     """Show the recipe (image.yml) that the log gives."""
-    from atomicstate.engine import documents
-
-    with app.session() as session:
-        result = documents.recipe(session, applied=applied)
-    app.answer(
-        lambda: {"recipe": _document(result.content), "digest": result.digest},
-        lambda _look: result.content.decode(),
-    )
+    _show(app, "recipe", applied=applied, at=at, blame=blame)
 
 
 @verb("containerfile")
-@_applied
-def containerfile(app: App, *, applied: bool) -> None:
+@_options
+def containerfile(app: App, *, applied: bool, at: str | None, blame: bool) -> None:
     """Show the Containerfile that the log gives."""
-    from atomicstate.engine import documents
+    _show(app, "containerfile", applied=applied, at=at, blame=blame)
 
+
+def _show(app: App, name: str, *, applied: bool, at: str | None, blame: bool) -> None:
+    from atomicstate.engine import documents
+    from atomicstate.engine.points import resolve
+
+    if applied and at is not None:
+        raise ValidationError("--applied is `--at applied`: give one of them")
     with app.session() as session:
-        result = documents.containerfile(session, applied=applied)
+        word = "applied" if applied else at
+        point = None if word is None else resolve(session, word)
+        if blame:
+            _blame(app, session, name, point)
+            return
+        result = getattr(documents, name)(session, at=point)
     app.answer(
-        lambda: {"containerfile": result.content.decode(), "digest": result.digest},
+        lambda: {name: _content(name, result.content), "digest": result.digest},
         lambda _look: result.content.decode(),
     )
+
+
+def _blame(app: App, session: Session, name: str, point: Point | None) -> None:
+    from atomicstate.engine import blame, documents
+    from atomicstate.events.asjson import plain
+
+    lines = getattr(blame, name)(session, *documents.view(session, point))
+
+    def text(look: Look) -> str:
+        from atomicstate.cli.render.history import blame_text
+
+        return blame_text(lines, look)
+
+    app.answer(lambda: {"lines": plain(lines)}, text)
 
 
 config = group("config", "The recipe of the image.", {"show": f"{__name__}:show"})
 
 
-def _document(content: bytes) -> Any:  # noqa: ANN401 - a YAML document
+def _content(name: str, content: bytes) -> Any:  # noqa: ANN401 - a YAML document, or text
+    if name == "containerfile":
+        return content.decode()
     from ruamel.yaml import YAML
 
     return YAML(typ="safe", pure=True).load(content)

@@ -7,11 +7,14 @@ from atomicstate.cli.terminal import Look, clean
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
-def diff_lines(before: bytes, after: bytes, name: str, look: Look) -> list[str]:
+def diff_lines(
+    before: bytes, after: bytes, name: str, look: Look, sides: tuple[str, str] = ("now", "then")
+) -> list[str]:
     """The lines of a unified diff, empty where nothing differs."""
     from difflib import unified_diff
 
-    lines = unified_diff(_lines(before), _lines(after), f"{name} now", f"{name} then", lineterm="")
+    old, new = (f"{name} {side}" for side in sides)
+    lines = unified_diff(_lines(before), _lines(after), old, new, lineterm="")
     return [look.paint(clean(line), _style(line)) for line in lines]
 
 

@@ -177,6 +177,8 @@ _SUMMARIES: dict[str, Callable[[Any], str]] = {
     "wanted.changed": _wanted_changed,
     "wanted.held": lambda body: f"{_numbers(body.seqs)} held back" if body.seqs else "nothing held",
     "residue.found": _residue,
+    "tag.set": lambda body: f"{body.name} -> #{body.point}" if body.point else f"{body.name} gone",
+    "note.added": lambda body: f"#{body.point}: {body.text}",
     "live.broken": lambda body: body.reason,
     "transaction.begun": _begun,
     "step.started": lambda body: body.step,

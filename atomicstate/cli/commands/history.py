@@ -1,0 +1,142 @@
+"""`show`, `diff`, `tag`, `note`: looking at the history, and marking it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atomicstate.cli.terminal import clean
+from atomicstate.cli.verbs import verb
+from atomicstate.errors import NotFoundError, ValidationError
+
+if TYPE_CHECKING:
+    from atomicstate.cli.app import App
+    from atomicstate.cli.terminal import Look
+    from atomicstate.engine.history import Difference, Shown
+    from atomicstate.engine.session import Session
+
+
+@verb("show")
+@click.argument("point", metavar="POINT|TXN")
+@click.option("--build-log", is_flag=True, help="What the build printed, alone.")
+def show(app: App, point: str, *, build_log: bool) -> None:
+    """Show everything about one event or transaction.
+
+    Who did it and how, what libapt resolved, the steps with their durations, the image and the
+    deployment, and what it changed in the recipe.
+    """
+    from atomicstate.engine import history
+    from atomicstate.engine.points import resolve
+
+    with app.session() as session:
+        shown = history.show(session, resolve(session, point))
+        if build_log:
+            text = _build_log(session, shown)
+            app.answer(lambda: {"build_log": text}, lambda _look: text)
+            return
+
+    def page(look: Look) -> str:
+        from atomicstate.cli.render.history import shown_text
+
+        return shown_text(shown, look)
+
+    app.answer(lambda: _shown_data(shown), page)
+
+
+def _build_log(session: Session, shown: Shown) -> str:
+    steps = shown.transaction.steps if shown.transaction else ()
+    digest = next((step.output for step in steps if step.name == "build" and step.output), "")
+    if not digest:
+        raise NotFoundError("no build belongs to it whose output was kept")
+    return session.blobs.get(digest).decode("utf-8", "replace")
+
+
+def _shown_data(shown: Shown) -> dict[str, Any]:
+    from atomicstate.events.asjson import as_json, plain
+
+    return {
+        "event": as_json(shown.event, bytes.fromhex(shown.hash)),
+        "transaction": plain(shown.transaction),
+        "changes": plain(shown.changes),
+        "notes": shown.notes,
+        "recipe_before": shown.recipe_before.decode(),
+        "recipe_after": shown.recipe_after.decode(),
+    }
+
+
+@verb("diff")
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="[B]", default="HEAD")
+@click.option("--stat", is_flag=True, help="Only how much differs.")
+def diff(app: App, before: str, after: str, *, stat: bool) -> None:
+    """Show what changed from point A to point B (or to now).
+
+    The recipe as a unified diff, the packages that come and go as libapt resolved them, the base.
+    """
+    from atomicstate.engine import history
+    from atomicstate.engine.points import resolve
+
+    with app.session() as session:
+        found = history.difference(session, resolve(session, before), resolve(session, after))
+
+    def page(look: Look) -> str:
+        from atomicstate.cli.render.history import difference_text
+
+        return difference_text(found, look, stat=stat)
+
+    app.answer(lambda: _difference_data(found), page)
+
+
+def _difference_data(found: Difference) -> dict[str, Any]:
+    from difflib import unified_diff
+
+    from atomicstate.events.asjson import plain
+
+    old, new = (
+        content.decode().splitlines(keepends=True)
+        for content in (found.recipe_before, found.recipe_after)
+    )
+    return {
+        **plain({name: getattr(found, name) for name in ("before", "after", "packages")}),
+        "recipe": "".join(unified_diff(old, new, "a/image.yml", "b/image.yml")),
+        "base": {"before": found.base_before, "after": found.base_after},
+        "actions": {"added": found.added, "removed": found.removed},
+    }
+
+
+@verb("tag")
+@click.argument("name", metavar="NAME")
+@click.argument("point", metavar="[POINT]", required=False)
+@click.option("--delete", is_flag=True, help="Take the name away.")
+def tag(app: App, name: str, point: str | None, *, delete: bool) -> None:
+    """Give a point of the history a name: a state worth one.
+
+    Without POINT it is the newest event. The name is a point itself from then on.
+    """
+    if delete and point is not None:
+        raise ValidationError("--delete takes a name away wherever it is: give no POINT")
+    from atomicstate.engine import marks
+
+    with app.session() as session:
+        body, seq = marks.untag(session, name) if delete else marks.tag(session, name, point or "@")
+    said = f"is event {body.point}" if body.point else "is gone"
+    app.answer(
+        lambda: {"seq": seq, "name": body.name, "point": body.point},
+        lambda _look: f"{clean(name)} {said}.",
+    )
+
+
+@verb("note")
+@click.argument("point", metavar="POINT")
+@click.argument("text", metavar="TEXT")
+def note(app: App, point: str, text: str) -> None:
+    """Add a remark to a point of the history: why it was done, say."""
+    from atomicstate.engine import marks
+
+    with app.session() as session:
+        body, seq = marks.note(session, point, text)
+    app.answer(
+        lambda: {"seq": seq, "point": body.point, "text": body.text},
+        lambda _look: f"Noted at event {body.point}.",
+    )
