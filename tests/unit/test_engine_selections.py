@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from atomicstate.engine import apply, base, documents, packages
+from atomicstate.engine.points import resolve
 from atomicstate.engine.results import Silent
 from atomicstate.engine.selecting import Request
 from atomicstate.engine.status import status
@@ -228,8 +229,8 @@ def test_a_part_first_and_then_the_rest_is_all_at_once(machine, tmp_path):
 
     def rendered(session):
         return (
-            documents.recipe(session, applied=True).content,
-            documents.containerfile(session, applied=True).content,
+            documents.recipe(session, at=resolve(session, "applied")).content,
+            documents.containerfile(session, at=resolve(session, "applied")).content,
         )
 
     assert at_once.command(rendered) == in_parts.command(rendered)
