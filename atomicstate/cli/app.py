@@ -62,6 +62,12 @@ class App:
 
         return reporting(verbose=self.verbose)
 
+    def reboot_words(self) -> str:
+        """How what boots next is started, as the end of a sentence."""
+        if self.sandbox is None:
+            return "reboot to start it"
+        return f"`atomicstate sandbox reboot {clean(str(self.sandbox))}` starts it"
+
     # -- asking --------------------------------------------------------------------------------
 
     def must_ask(self) -> None:

@@ -19,6 +19,7 @@ VERBS = {
     "init": f"{_COMMANDS}.host:init",
     "status": f"{_COMMANDS}.host:status",
     "adopt": f"{_COMMANDS}.base:adopt",
+    "leave": f"{_COMMANDS}.base:leave",
     "overlay": f"{_COMMANDS}.host:overlay",
     "package": f"{_COMMANDS}.package:package",
     "base": f"{_COMMANDS}.base:base",

@@ -175,6 +175,32 @@ class ApplyResult(Struct, frozen=True):
     containerfile_digest: str
 
 
+class LeaveProposal(Struct, frozen=True):
+    """What `leave` will do: `actions` are wanted no more, and `base` is what is left.
+
+    `stays`: so many modules of the recipe that `init` found; they are no action of anybody's.
+    """
+
+    actions: list[PendingResult]
+    base: str
+    base_id: str
+    stays: int
+
+
+class LeaveResult(Struct, frozen=True):
+    """What `leave` did. `seq` is the event that voids the actions `void`, None where none was.
+
+    `transaction`, `image` and `checksum` are of the apply, None where the plain base boots anyway.
+    """
+
+    seq: int | None
+    void: list[int]
+    base: str
+    transaction: str | None
+    image: str | None
+    checksum: str | None
+
+
 class BaseResult(Struct, frozen=True):
     """The base that was recorded. `created` (RFC 3339) is when its image was made, if known."""
 

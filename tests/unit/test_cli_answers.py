@@ -28,6 +28,7 @@ ASKING = [
     ["switch", "localhost/x:1"],
     ["base", "set", "localhost/x:1"],
     ["base", "update"],
+    ["leave"],
     ["sandbox", "destroy", "nowhere"],
 ]
 

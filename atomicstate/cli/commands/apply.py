@@ -88,10 +88,7 @@ def _answer(app: App, result: ApplyResult) -> None:
 
 def _result_text(app: App, result: ApplyResult, look: Look) -> str:
     staged = look.paint(f"Staged {result.checksum[:12]}", "bold")
-    reboot = "reboot to start it"
-    if app.sandbox is not None:
-        reboot = f"`atomicstate sandbox reboot {clean(str(app.sandbox))}` starts it"
-    return f"{staged} (transaction {result.transaction}): it boots next; {reboot}."
+    return f"{staged} (transaction {result.transaction}): it boots next; {app.reboot_words()}."
 
 
 def _proposal_data(proposal: ApplyProposal) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from atomicstate.cli.verbs import group, verb
 
 if TYPE_CHECKING:
     from atomicstate.cli.app import App
-    from atomicstate.engine.results import AdoptResult, BaseResult
+    from atomicstate.cli.terminal import Look
+    from atomicstate.engine.results import AdoptResult, BaseResult, LeaveProposal, LeaveResult
 
 _ID = 19
 """The columns of an image's id that are shown: `sha256:` and twelve digits."""
@@ -76,6 +77,58 @@ def adopt(app: App) -> None:
     with app.session() as session, app.reporting() as reporter:
         result = engine.adopt(session, reporter)
     app.answer(lambda: fields_of(result), lambda _look: _adopted_text(result))
+
+
+@verb("leave", waits=True)
+def leave(app: App) -> None:
+    """Go back to the plain base.
+
+    Nothing of what was asked for is wanted any more, apart from the base itself; the image without
+    all of it is built and boots next. The log keeps everything.
+    """
+    app.must_ask()
+    from atomicstate.engine import leave as engine
+    from atomicstate.events.asjson import fields_of
+
+    with app.session() as session:
+        proposal = engine.propose(session)
+        app.show(lambda look: _leave_text(proposal, look))
+        app.ask("Go back to the plain base?")
+        with app.reporting() as reporter:
+            result = engine.carry_out(session, proposal, reporter)
+    app.answer(lambda: fields_of(result), lambda look: _left_text(app, result, look))
+
+
+def _leave_text(proposal: LeaveProposal, look: Look) -> str:
+    from atomicstate.cli.render.status import pending_lines
+
+    lines = [look.paint("Wanted no more", "heading"), *pending_lines(proposal.actions, look)]
+    if not proposal.actions:
+        lines = []
+    lines.append(f"What is left is {clean(proposal.base)} ({proposal.base_id[:_ID]}).")
+    if proposal.stays:
+        lines.append(
+            f"{proposal.stays} modules of the recipe that `init` found stay: they are no actions."
+        )
+    return "\n".join(lines)
+
+
+def _left_text(app: App, result: LeaveResult, look: Look) -> str:
+    lines = []
+    if result.checksum:
+        staged = look.paint(f"Staged {result.checksum[:12]}", "bold")
+        lines.append(
+            f"{staged} (transaction {result.transaction}): the plain base boots next;"
+            f" {app.reboot_words()}."
+        )
+    else:
+        lines.append("The plain base boots next, as it did before.")
+    if result.seq:
+        lines.append(
+            f"Event {result.seq} says what is wanted no more. After the boot `atomicstate rollback`"
+            " goes back to the deployment of before, while that is kept."
+        )
+    return "\n".join(lines)
 
 
 def _answer(app: App, result: BaseResult) -> None:
