@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from atomicstate.events.bodies import AnyBody, HostBooted, HostObserved
     from atomicstate.events.event import Actor, Event
-    from atomicstate.host.ports import Host, HostStatus
+    from atomicstate.host.ports import Host, HostStatus, OverlayState
     from atomicstate.store.blobs import Blobs
     from atomicstate.store.locks import Holder
     from atomicstate.store.log import Log
@@ -50,6 +50,7 @@ class Session:
         self._saved: Snapshot | None = None
         self._news: tuple[HostObserved | HostBooted, ...] = ()
         self._status: HostStatus | None = None
+        self._overlay: OverlayState | None = None
         self._look = LOOK
 
     def __enter__(self) -> Self:
@@ -59,13 +60,10 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Let go of the log and the host's helpers; leave a snapshot where it is due."""
-        opened = vars(self)
-        if "log" in opened:
+        """Let go of the log; leave a snapshot where it is due."""
+        if "log" in vars(self):
             self._leave_snapshot()
             self.log.close()
-        if "host" in opened:
-            self.host.catalog.close()
 
     @cached_property
     def state(self) -> State:
@@ -199,6 +197,12 @@ class Session:
             self._status = self.host.deployer.status()
         return self._status
 
+    def overlay_state(self, *, fresh: bool = False) -> OverlayState:
+        """The overlay. Asked once in a command, unless `fresh`: it may take a process."""
+        if self._overlay is None or fresh:
+            self._overlay = self.host.overlay.state()
+        return self._overlay
+
     def observe(self) -> view.System:
         """The view, with what the host shows now folded in.
 
@@ -209,7 +213,7 @@ class Session:
 
         system = self.system()
         status = self.host_status(fresh=True)
-        self._news = news(system, status, self.host.overlay.state())
+        self._news = news(system, status, self.overlay_state(fresh=True))
         if not self._news:
             return system
         seen = view.System.from_bytes(system.to_bytes())

@@ -28,7 +28,7 @@ def status(session: Session) -> StatusResult:
     """Everything that `status` shows."""
     system = session.observe()
     shown = session.host_status()
-    overlay = session.host.overlay.state()
+    overlay = session.overlay_state()
     pending = pending_results(session, system)
     head = session.log.head()
     wanted = kept(system)

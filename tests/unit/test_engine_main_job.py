@@ -173,6 +173,14 @@ def test_states_follow_the_machine(machine):
     assert machine.command(status).state == "idle"
 
 
+def test_status_asks_the_overlay_once(machine, monkeypatch):
+    asked = []
+    state = machine.host.state
+    monkeypatch.setattr(machine.host, "state", lambda *plan: asked.append(plan) or state(*plan))
+    machine.command(status)
+    assert len(asked) == 1
+
+
 def test_status_records_nothing(machine):
     before = len(machine.events())
     machine.host.reboot()
