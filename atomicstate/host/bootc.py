@@ -10,7 +10,7 @@ import ast
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -31,6 +31,8 @@ TIMER = "bootc-fetch-apply-updates.timer"
 """Runs `bootc upgrade --apply`, which reboots."""
 
 _CONFIG = "ostree.container.image-config"
+_MANIFEST = "ostree.manifest"
+_Document = TypeVar("_Document")
 _LIMIT = 60.0
 # A concurrent call of bootc waits for its lock, and a pull takes what it takes.
 _CHANGE_LIMIT = 3 * 3600.0
@@ -103,17 +105,29 @@ class Bootc:
 
         They are in the image's configuration, which is in the commit's metadata.
         """
-        finished = self.run("ostree", "show", f"--print-metadata-key={_CONFIG}", checksum)
+        found = self._document(checksum, _CONFIG, _Image)
+        return (found and found.config and found.config.labels) or {}
+
+    def image_id(self, checksum: str) -> str:
+        """The id, as podman has it, of the image that the commit was made from, or nothing.
+
+        It is the digest of the image's configuration, which its manifest names.
+        """
+        found = self._document(checksum, _MANIFEST, _Manifest)
+        return (found and found.config and found.config.digest) or ""
+
+    def _document(self, checksum: str, key: str, kind: type[_Document]) -> _Document | None:
+        """A JSON document in a commit's metadata; None where there is none that can be read."""
+        finished = self.run("ostree", "show", f"--print-metadata-key={key}", checksum)
         if finished.status != 0:
             if _NO_KEY.search(finished.last_words):
-                return {}
+                return None
             raise process.failure(finished)
         try:
             # ostree prints a GVariant: its strings are written as those of Python are.
-            config = msgspec.json.decode(ast.literal_eval(finished.text.strip()), type=_Image)
+            return msgspec.json.decode(ast.literal_eval(finished.text.strip()), type=kind)
         except (ValueError, SyntaxError, TypeError, msgspec.MsgspecError):
-            return {}  # whose it is can't be told: nobody's
-        return (config.config and config.config.labels) or {}
+            return None  # whose it is can't be told: nobody's
 
     def soft_reboots(self) -> int:
         """How often userspace was started anew in this boot; 0 where systemd knows no such thing.
@@ -156,7 +170,7 @@ class BootcDeployer:
     def __init__(self, bootc: Bootc) -> None:
         self._bootc = bootc
         # A commit never changes: what is known of it once is known for ever.
-        self._labels: dict[str, dict[str, str]] = {}
+        self._known: dict[str, tuple[str, dict[str, str]]] = {}
 
     def status(self) -> HostStatus:
         """The deployments, as bootc tells of them. Raises HostError."""
@@ -295,14 +309,16 @@ class BootcDeployer:
     def _deployment(self, entry: Entry | None) -> Deployment | None:
         if entry is None:
             return None
-        if entry.checksum not in self._labels:
-            self._labels[entry.checksum] = self._bootc.labels(entry.checksum)
+        if entry.checksum not in self._known:
+            image_id = _image_id(entry) or self._bootc.image_id(entry.checksum)
+            self._known[entry.checksum] = (image_id, self._bootc.labels(entry.checksum))
+        image_id, labels = self._known[entry.checksum]
         return Deployment(
             checksum=entry.checksum,
             serial=entry.serial,
             image=entry.image,
-            image_digest=_image_id(entry),
-            labels=self._labels[entry.checksum],
+            image_digest=image_id,
+            labels=labels,
             pinned=entry.pinned,
             locked=entry.locked,
             incompatible=entry.incompatible,
@@ -373,8 +389,16 @@ class _Image(Struct, frozen=True):
     config: _Config | None = None
 
 
+class _Descriptor(Struct, frozen=True):
+    digest: str | None = None
+
+
+class _Manifest(Struct, frozen=True):
+    config: _Descriptor | None = None
+
+
 def _image_id(entry: Entry) -> str:
-    """The image's id, where the deployment was made by it; empty where that is not known."""
+    """The image's id, where the deployment was made by it, and not by a name."""
     if entry.transport == bootc_status.STORAGE and _IMAGE_ID.fullmatch(entry.image):
         return f"sha256:{entry.image}"
     return ""

@@ -189,6 +189,16 @@ def test_a_soft_reboot_is_another_boot_instance(host, standin):
     assert after.boot_id == before.boot_id
 
 
+def test_an_image_that_was_staged_by_its_name_is_known_by_its_id_and_its_labels(host, images):
+    host._bootc.change("switch", "--transport", "containers-storage", TAG)
+    staged = host.deployer.status().staged
+    assert staged.image == TAG
+    assert staged.image_digest == images[1].id
+    assert staged.labels == images[1].labels
+    # The digest that bootc itself tells is the manifest's: no image goes by that.
+    assert host._bootc.status().staged.manifest != images[1].id
+
+
 # The overlay. `host` stays with it until the last test.
 
 
