@@ -6,6 +6,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
+from atomicstate import failpoints
 from atomicstate.errors import from_os_error
 
 if TYPE_CHECKING:
@@ -41,14 +42,16 @@ def write_atomically(path: Path, content: bytes, mode: int = PRIVATE_FILE) -> No
 
     When it returns the new one is durable. What fails leaves the old file, and no other.
     """
-    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(6).hex()}.tmp")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        failpoints.reach("file.written")
         temporary.replace(path)
+        failpoints.reach("file.replaced")
         fsync_directory(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -56,3 +59,23 @@ def write_atomically(path: Path, content: bytes, mode: int = PRIVATE_FILE) -> No
         if isinstance(error, OSError):
             raise from_os_error(error, "write", path) from error
         raise
+
+
+def remove_abandoned(directory: Path) -> None:
+    """Remove the temporary files that killed writers left in `directory`; never raises OSError."""
+    with contextlib.suppress(OSError):
+        for path in directory.glob(".*.*.*.tmp"):
+            if not _lives(path.name.split(".")[-3]):
+                path.unlink(missing_ok=True)
+
+
+def _lives(process: str) -> bool:
+    if not process.isdecimal():
+        return True  # not one of ours
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -24,6 +24,7 @@ import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, NamedTuple, Self
 
+from atomicstate import failpoints
 from atomicstate.errors import HostError, ValidationError
 
 if TYPE_CHECKING:
@@ -138,7 +139,9 @@ def _die_with(parent: int) -> Callable[[], None]:
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
-    return {**os.environ, "LC_ALL": "C.UTF-8", "LANGUAGE": "C", **(extra or {})}
+    # A crash point is for this program alone, not for what it starts.
+    inherited = {key: value for key, value in os.environ.items() if key != failpoints.VARIABLE}
+    return {**inherited, "LC_ALL": "C.UTF-8", "LANGUAGE": "C", **(extra or {})}
 
 
 def start(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 import msgspec
 
 import atomicstate
+from atomicstate import failpoints
 from atomicstate.catalog import dpkg, protocol
 from atomicstate.catalog.boot import is_boot_package
 from atomicstate.catalog.dpkg import PlanState
@@ -105,11 +106,11 @@ class Catalog:
         package lists are not those of the plan any more; LockedError, NotPermittedError,
         NoSpaceError. Then `state` says what is there.
         """
-        self._ask(Request("carry-out", plan), on_progress)
+        self._change(Request("carry-out", plan), on_progress)
 
     def finish(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
         """Go on with `plan` where a killed run stopped. Raises as `carry_out` does."""
-        self._ask(Request("finish", plan), on_progress)
+        self._change(Request("finish", plan), on_progress)
 
     def revert(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
         """Bring every package of `plan` to what it was before, however far the plan came.
@@ -118,7 +119,7 @@ class Catalog:
         script that fails is set aside. A plan of which nothing is there is no error. Raises
         AptError naming what could not be taken back.
         """
-        self._ask(Request("revert", plan), on_progress)
+        self._change(Request("revert", plan), on_progress)
 
     def update(self, on_progress: Callable[[Progress], None]) -> None:
         """Fetch the package lists. Raises AptError with the reasons; old lists stay in place."""
@@ -165,6 +166,11 @@ class Catalog:
             return dpkg.parse(run([*words, *dpkg.QUERY], timeout=_QUERY_LIMIT).text)
         except ToolError as error:
             raise HostError(f"the package database can't be read: {error.message}") from error
+
+    def _change(self, request: Request, on_progress: Callable[[Progress], None]) -> None:
+        failpoints.reach("packages.changing")
+        self._ask(request, on_progress)
+        failpoints.reach("packages.changed")
 
     def _ask(
         self, request: Request, on_progress: Callable[[Progress], None]

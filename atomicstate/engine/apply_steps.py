@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
+from atomicstate import failpoints
+from atomicstate.engine import leftovers
 from atomicstate.engine.runner import Answer, Effect, Runner
 from atomicstate.errors import AtomicstateError, ImageError
 from atomicstate.events.bodies import TransactionStaged
@@ -59,7 +60,7 @@ class ApplyTransaction:
     def abort(self, statuses: Mapping[str, str], reason: str, code: str) -> None:
         """Take it back after an interruption before the pivot."""
         self._runner(statuses=statuses).back(reason, code)
-        self._clean()
+        leftovers.clean(self._session)
 
     def image(self) -> Image | None:
         """The image that it built."""
@@ -69,12 +70,7 @@ class ApplyTransaction:
         try:
             return runner.forward()
         finally:
-            if self._transaction not in self._session.system().open:
-                self._clean()
-
-    def _clean(self) -> None:
-        """The documents are blobs too: once the transaction ended its folder serves nobody."""
-        shutil.rmtree(self._directory, ignore_errors=True)
+            leftovers.clean(self._session)
 
     def _runner(
         self, *, waiting: tuple[AnyBody, ...] = (), statuses: Mapping[str, str] | None = None
@@ -212,6 +208,7 @@ class ApplyTransaction:
             make_directory(directory)
             blobs = self._session.blobs
             write_atomically(directory / CONTAINERFILE, blobs.get(self._begun.containerfile))
+            failpoints.reach("promote.containerfile")
             if probe().answer == recovery.ABSENT:
                 write_atomically(path, blobs.get(self._begun.recipe))
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from typing import TYPE_CHECKING
 
 from atomicstate.catalog.client import PlanState
-from atomicstate.engine import residue
+from atomicstate.engine import leftovers, residue
 from atomicstate.engine.blobbed import plan_of
 from atomicstate.engine.runner import Answer, Effect, Runner
 from atomicstate.events.bodies import PackageAdded, PackageRemoved
@@ -65,18 +64,13 @@ class LiveTransaction:
     def abort(self, statuses: Mapping[str, str], reason: str, code: str) -> None:
         """Take it back after an interruption."""
         self._runner(statuses=statuses).back(reason, code)
-        self._clean()
-
-    def _clean(self) -> None:
-        if self._transaction not in self._session.system().open:
-            directory = self._session.state.transaction_directory(self._transaction)
-            shutil.rmtree(directory, ignore_errors=True)
+        leftovers.clean(self._session)
 
     def _forward(self, runner: Runner) -> list[Event]:
         try:
             return runner.forward(self._last)
         finally:
-            self._clean()
+            leftovers.clean(self._session)
 
     def _last(self) -> tuple[AnyBody, ...]:
         if self._begun.mode == table.ENABLE:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 from msgspec import Struct
 
-from atomicstate import process
+from atomicstate import failpoints, process
 from atomicstate.errors import HostError, NoSpaceError, UnclearError
 from atomicstate.events.event import BootInstance
 from atomicstate.host import bootc_status, mounts
@@ -88,6 +88,7 @@ class Bootc:
             if found is not None and on_progress is not None:
                 on_progress(*found)
 
+        failpoints.reach("bootc.changing")
         with process.SideChannel(take) as side:
             told = () if on_progress is None else (f"--progress-fd={side.number}",)
             finished = process.stream(
@@ -97,6 +98,7 @@ class Bootc:
                 timeout=process.time_limit(_CHANGE_LIMIT),
                 side=side,
             )
+        failpoints.reach("bootc.changed")
         # As a person would run it again: without our end of a pipe.
         return replace(finished, argv=("bootc", *words))
 
@@ -157,7 +159,9 @@ class Bootc:
                 f"`ostree admin status` does not list {wanted[:12]} once: nothing was dropped",
                 hint="`ostree admin status` and `bootc status` show what is there",
             )
+        failpoints.reach("deployment.dropping")
         finished = self.run("ostree", "admin", "undeploy", str(names.index(wanted)))
+        failpoints.reach("deployment.dropped")
         if finished.status != 0:
             raise process.failure(finished)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from atomicstate import process
+from atomicstate import failpoints, process
 from atomicstate.errors import CorruptError, HostError, ImageError, NoSpaceError
 from atomicstate.host.deployments import Located, read_deployments, render_origin
 from atomicstate.host.ostree_child import REFS
@@ -122,6 +122,7 @@ class OstreeDeployer:
             on_progress(0.0, "committing the image's tree")
         try:
             checksum = self.commit(image)
+            failpoints.reach("staged.recording")
             self._system.set_staged(
                 Staged(
                     checksum=checksum,
@@ -132,6 +133,7 @@ class OstreeDeployer:
                     boot_id=boot.boot_id,
                 )
             )
+            failpoints.reach("staged.recorded")
         except BaseException:
             self._prune()
             raise
@@ -144,6 +146,7 @@ class OstreeDeployer:
         if staged is None or staged.checksum != checksum:
             return
         self._system.set_staged(None)
+        failpoints.reach("staged.dropped")
         self._prune()
 
     def rollback(self, checksum: str) -> None:
@@ -175,10 +178,10 @@ class OstreeDeployer:
         if found.pinned or found not in status.others:
             raise HostError(f"the deployment {checksum[:12]} is in use: nothing was changed")
         keep = [status.staged.checksum] if status.staged else []
-        _child("remove", {**self._request(found), "keep": keep})
+        _change("remove", {**self._request(found), "keep": keep})
 
     def _put_first(self, deployment: Deployment) -> None:
-        _child("first", self._request(deployment))
+        _change("first", self._request(deployment))
 
     def _request(self, deployment: Deployment) -> dict[str, str]:
         name = f"{deployment.checksum}.{deployment.serial}"
@@ -203,7 +206,7 @@ class OstreeDeployer:
         staged = self._system.staged()
         keep = [staged.checksum] if staged else []
         try:
-            _child("prune", {"sysroot": str(self._system.sysroot), "keep": keep})
+            _change("prune", {"sysroot": str(self._system.sysroot), "keep": keep})
         except HostError:
             # Garbage, not a wrong state: every later staging and reboot prunes again.
             return
@@ -237,7 +240,9 @@ def commit_tree(
         "var": None if var is None else str(var),
     }
     # Its mounts are in a namespace of its own: they are gone when it ends, however it ends.
+    failpoints.reach("ostree.committing")
     answer = _child("commit", request, process.CONFINED)
+    failpoints.reach("ostree.committed")
     return str(answer["checksum"])
 
 
@@ -253,7 +258,7 @@ def deploy(sysroot: Path, staged: Staged) -> Located:
         "origin": render_origin(staged.image, staged.image_id, staged.labels),
         "merge": staged.merge,
     }
-    _child("deploy", request)
+    _change("deploy", request)
     made = read_deployments(sysroot)[0]
     if made.deployment.checksum != staged.checksum:
         raise HostError(f"{staged.image} was deployed, but is not what boots next")
@@ -262,7 +267,7 @@ def deploy(sysroot: Path, staged: Staged) -> Located:
 
 def prune(sysroot: Path) -> None:
     """Take away what no deployment names. Raises HostError."""
-    _child("prune", {"sysroot": str(sysroot), "keep": []})
+    _change("prune", {"sysroot": str(sysroot), "keep": []})
 
 
 def read_staged(path: Path) -> Staged | None:
@@ -283,6 +288,12 @@ def _is_booted(deployment: Deployment, boot: BootInstance | None) -> bool:
         boot.checksum,
         boot.serial,
     )
+
+
+def _change(verb: str, request: dict[str, Any]) -> None:
+    failpoints.reach("ostree.changing")
+    _child(verb, request)
+    failpoints.reach("ostree.changed")
 
 
 def _child(verb: str, request: dict[str, Any], within: tuple[str, ...] = ()) -> dict[str, Any]:

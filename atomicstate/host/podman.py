@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from atomicstate import process
+from atomicstate import failpoints, process
 from atomicstate.errors import ContainerError, ImageError, NoSpaceError, ValidationError
 from atomicstate.host.ports import Image
 
@@ -202,6 +202,7 @@ class PodmanBuilder:
             os.path.relpath(context, folder),
         )
         # Podman dies with this process, but what its RUN instructions started would go on.
+        failpoints.reach("image.building")
         finished = process.stream(
             argv,
             on_line,
@@ -209,6 +210,7 @@ class PodmanBuilder:
             timeout=process.time_limit(BUILD_LIMIT),
             cwd=folder,
         )
+        failpoints.reach("image.built")
         if finished.status != 0:
             # The folder may go when the failure is taken back: any with that file will do.
             raise failure(
@@ -220,15 +222,17 @@ class PodmanBuilder:
     def remove(self, tag: str) -> None:
         """Drop the image `tag`, what no name refers to, and what a cut-short build left."""
         check_reference(tag)
+        failpoints.reach("image.removing")
         if self.storage.root is not None:
             self._remove_working_containers()
         finished = self._run("rmi", "--force", "--ignore", "--", tag)
         if finished.status != 0:
             raise failure(finished, f"removing the image {tag}")
-        if self.storage.root is None:
-            return  # containers and nameless images may be another program's, or a person's
-        # A failure to prune leaves garbage, not a wrong state: the next removal tries again.
-        self._run("image", "prune", "--force")
+        # On the machine's own storage nameless images may be another program's, or a person's.
+        if self.storage.root is not None:
+            # A failure leaves garbage, not a wrong state: the next removal tries again.
+            self._run("image", "prune", "--force")
+        failpoints.reach("image.removed")
 
     def import_tar(self, tar: Path, tag: str, labels: Mapping[str, str]) -> Image:
         """The image `tag`, of the root file system in `tar`, with `labels`."""

@@ -11,6 +11,7 @@ import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from atomicstate import failpoints
 from atomicstate.errors import CorruptError, NotFoundError, ValidationError, from_os_error
 from atomicstate.files import PRIVATE_FILE, fsync_directory, make_directory, write_atomically
 
@@ -57,6 +58,7 @@ class Blobs:
             fsync_directory(self.directory)
         except OSError as error:
             raise from_os_error(error, "write the blob", path) from error
+        failpoints.reach("blob.kept")
         return digest
 
     @staticmethod

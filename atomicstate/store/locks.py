@@ -9,6 +9,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from atomicstate import failpoints
 from atomicstate.errors import LockedError, from_os_error
 from atomicstate.events.asjson import rfc3339
 from atomicstate.files import PRIVATE_FILE
@@ -46,6 +47,7 @@ def locked(path: Path, command: str, wait: float = 0.0) -> Iterator[int]:
         _take(descriptor, path, time.monotonic() + wait)
         try:
             _sign(descriptor, command)
+            failpoints.reach("lock.taken")
             yield descriptor
         finally:
             # Best effort: what says nothing, or lies, about a free lock misleads nobody.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import lmdb
 import msgspec
 
+from atomicstate import failpoints
 from atomicstate.errors import (
     AtomicstateError,
     ConflictError,
@@ -190,12 +191,14 @@ class Log:
                 with self._environment.begin(write=True) as transaction:
                     head = self._head_for_writing(transaction, decided_at)
                     head = self._put(transaction, drafts, head, now, events)
+                    failpoints.reach("log.appending")
             except lmdb.MapFullError:
                 self._environment.grow()
                 continue
             except lmdb.Error as error:
                 if not self._committed_after_all(head):
                     raise from_lmdb_error(error, "write the log", self.directory) from error
+            failpoints.reach("log.committed")
             self._sound = head
             self._environment.committed()
             return events

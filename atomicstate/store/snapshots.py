@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from atomicstate import failpoints
 from atomicstate.errors import CorruptError, NotFoundError, ValidationError
 from atomicstate.events.codec import HASH_SIZE
 from atomicstate.files import PRIVATE_DIRECTORY, PRIVATE_FILE
@@ -83,7 +84,9 @@ class Snapshots:
             )
             with os.fdopen(descriptor, "wb") as file:
                 file.write(encoded + _digest(encoded))
+            failpoints.reach("snapshot.written")
             temporary.replace(path)
+            failpoints.reach("snapshot.saved")
         except OSError:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)

@@ -58,7 +58,7 @@ def test_log_imports_nothing_heavy_and_neither_engine_nor_host(argv, tmp_path):
     modules = imported_by("--state-dir", tmp_path, *argv)
     assert not modules & HEAVY
     own = {name.split(".")[1] for name in modules if name.startswith("atomicstate.")}
-    assert own <= {"cli", "errors", "events", "interrupts", "store", "files"}
+    assert own <= {"cli", "errors", "events", "interrupts", "store", "files", "failpoints"}
 
 
 def test_a_command_that_needs_no_log_imports_no_lmdb():

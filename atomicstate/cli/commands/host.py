@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from atomicstate.cli.terminal import Look, clean
 from atomicstate.cli.verbs import group, verb
 
@@ -64,12 +66,40 @@ def withdraw(app: App) -> None:
 
 
 @verb("machine")
-def machine(app: App) -> None:
-    """Draw the state machine, as Mermaid text."""
+@click.option("--failpoints", is_flag=True, help="List the crash points for tests instead.")
+def machine(app: App, *, failpoints: bool) -> None:
+    """Draw the state machine, as Mermaid text.
+
+    With --failpoints: where ATOMICSTATE_FAILPOINT=NAME makes a run kill itself. NAME:3 is the
+    third time that NAME is reached, '*:3' the third point of any name.
+    """
+    if failpoints:
+        _list_failpoints(app)
+        return
     from atomicstate.machine.diagram import mermaid
 
     diagram = mermaid()
     app.answer(lambda: {"mermaid": diagram}, lambda _look: diagram)
+
+
+def _list_failpoints(app: App) -> None:
+    from atomicstate import failpoints
+    from atomicstate.machine.table import MOVES
+
+    steps = dict.fromkeys(move.step for move in MOVES)
+    points = failpoints.POINTS | {
+        f"{step}.{when}": meaning
+        for step in steps
+        for when, meaning in failpoints.OF_A_STEP.items()
+    }
+    width = max(map(len, points))
+    app.answer(
+        lambda: {
+            "variable": failpoints.VARIABLE,
+            "failpoints": [{"name": name, "meaning": points[name]} for name in sorted(points)],
+        },
+        lambda _look: "\n".join(f"{name:<{width}}  {points[name]}" for name in sorted(points)),
+    )
 
 
 @verb("enable")

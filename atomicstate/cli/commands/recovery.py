@@ -32,10 +32,12 @@ def abort(app: App) -> None:
 
 
 def _recover(app: App, *, forward: bool) -> None:
+    from atomicstate.engine import leftovers
     from atomicstate.engine import unfinished as engine
     from atomicstate.events.asjson import fields_of
 
     with app.session() as session:
+        leftovers.clean(session)
         found = engine.found(session)
         if not found:
             app.answer(lambda: {"done": []}, lambda _look: "Nothing was cut short: nothing to do.")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from atomicstate import process
+from atomicstate import failpoints, process
 from atomicstate.errors import CorruptError, HostError, NotFoundError, from_os_error
 from atomicstate.events.event import BootInstance
 from atomicstate.files import fsync_directory, write_atomically
@@ -224,7 +224,9 @@ class SandboxOverlay:
             if self.state().active:
                 return
             request = {"tree": str(sandbox.tree), "upper": str(sandbox.upper)}
+            failpoints.reach("overlay.mounting")
             finished = _inside("overlay", request, self._running.enter())
+            failpoints.reach("overlay.mounted")
         if finished.status != 0:
             raise HostError(
                 f"the overlay can't be mounted: {finished.last_words or finished.outcome}"

@@ -1,0 +1,128 @@
+"""Killed at every failpoint, then `resume`, `abort` or the same command again: a whole machine."""
+
+from __future__ import annotations
+
+import os
+import random
+from contextlib import contextmanager
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.crash.whole import check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.crash.conftest import Machines
+    from tests.support.machines import Machine
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
+
+APPLY = ("apply", "-y")
+ADD = ("package", "add", "other", "-y")
+RESUME = ("resume", "-y")
+ABORT = ("abort", "-y")
+FOLLOW_UPS = ("status", "resume", "abort", "the same")
+MANY = 200
+"""More points than any command reaches: a sweep that comes here does not end."""
+
+
+class Killed(NamedTuple):
+    """A command to be killed, and the commands, each killed at a point, that go before it."""
+
+    words: tuple[str, ...]
+    before: tuple[tuple[tuple[str, ...], str], ...] = ()
+
+    def __str__(self) -> str:
+        return " then ".join(w[0] + "@" + p for w, p in self.before) + " " + " ".join(self.words)
+
+
+KILLED = (
+    Killed(APPLY),
+    Killed(ADD),
+    Killed(RESUME, ((APPLY, "config.started"),)),
+    Killed(RESUME, ((APPLY, "build.done"),)),
+    Killed(RESUME, ((APPLY, "switch.done"),)),
+    Killed(RESUME, ((ADD, "live.started"),)),
+    Killed(RESUME, ((ADD, "live.done"),)),
+    Killed(ABORT, ((APPLY, "build.done"),)),
+    Killed(ABORT, ((APPLY, "staged.recording"),)),
+    Killed(ABORT, ((APPLY, "switch.done"),)),
+    Killed(ABORT, ((ADD, "live.done"),)),
+)
+
+
+@contextmanager
+def killed_at(machines: Machines, killed: Killed, number: int) -> Iterator[Machine | None]:
+    """A machine on which the command was killed at its Nth point; None where it ran to its end."""
+    with machines() as machine:
+        for words, point in killed.before:
+            assert machine.killed(words, point)
+        yield machine if machine.killed(killed.words, f"*:{number}") else None
+
+
+def follow(machine: Machine, words: tuple[str, ...], follow_up: str) -> None:
+    """What a person may do next; after it nothing is unfinished."""
+    if follow_up == "status":
+        check(machine, settled=False)
+        machine.done("status")
+    elif follow_up == "the same":
+        again = machine(*words)
+        # Done; or to be finished first; or it was done already.
+        assert again.status in (0, 6, 8), (machine.killed_at, again)
+        check(machine, settled=False)
+    else:
+        machine.done(follow_up, "-y")
+        check(machine)
+        return
+    machine.done(*RESUME)
+    check(machine)
+
+
+def sweep(machines: Machines, killed: Killed, follow_up: str, part: int = 1, parts: int = 1) -> int:
+    """Kill at the first point, at the second, ... until the command comes to its end.
+
+    Of `parts` the one that begins with point `part`. Returns the number of points.
+    """
+    for number in count(part, parts):
+        assert number < MANY
+        with killed_at(machines, killed, number) as machine:
+            if machine is None:
+                break
+            follow(machine, killed.words, follow_up)
+    rounds = len(range(part, number, parts))
+    print(f"{killed}, then {follow_up}: killed at {rounds} points")
+    return rounds
+
+
+@pytest.mark.parametrize("part", [1, 2, 3])
+def test_apply_killed_at_every_failpoint_then_resume(machines: Machines, part: int) -> None:
+    assert sweep(machines, Killed(APPLY), "resume", part, 3) > 12
+
+
+def test_resume_killed_at_every_failpoint_then_resume(machines: Machines) -> None:
+    assert sweep(machines, Killed(RESUME, ((APPLY, "build.done"),)), "resume") > 15
+
+
+def test_anything_killed_anywhere_then_anything(machines: Machines) -> None:
+    """A sample of what the `crash` tests do, with another seed each time."""
+    seed = int(os.environ.get("ATOMICSTATE_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
+    print(f"ATOMICSTATE_TEST_SEED={seed}")
+    chance = random.Random(seed)
+    for _round in range(10):
+        killed = chance.choice(KILLED)
+        number, follow_up = chance.randint(1, 24), chance.choice(FOLLOW_UPS)
+        print(f"{killed}, at point {number}, then {follow_up}")
+        with killed_at(machines, killed, number) as machine:
+            if machine is not None:
+                follow(machine, killed.words, follow_up)
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("follow_up", FOLLOW_UPS)
+@pytest.mark.parametrize("killed", KILLED, ids=str)
+def test_killed_at_every_failpoint(machines: Machines, killed: Killed, follow_up: str) -> None:
+    assert sweep(machines, killed, follow_up) > 3

@@ -1,0 +1,272 @@
+"""Whether a machine is whole after a kill: the log, OSTree, the images, files, mounts, processes.
+
+It asks each of them by its own tool, and the log by the installed command; what the product
+believes of them counts for nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atomicstate.host.mounts import parse_mountinfo
+from tests.support.sandboxes import LIMIT, inside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.support.machines import Machine
+
+Event = dict[str, Any]
+END = 10.0
+"""Seconds that the kernel gets to end what a killed run had started."""
+
+APPLY = ("apply",)
+
+
+def check(machine: Machine, *, settled: bool = True) -> None:
+    """Assert the promises. `settled`: nothing is unfinished, so nothing may be left over."""
+    try:
+        _check(machine, settled=settled)
+    except AssertionError as error:
+        error.add_note(f"killed: {machine.killed_at}")
+        error.add_note("\n".join(f"{e['seq']} {e['kind']} {e['data']}" for e in events(machine)))
+        raise
+
+
+def events(machine: Machine) -> list[Event]:
+    """The log, oldest first."""
+    ran = machine("log", "-f", "jsonl")
+    assert ran.status == 0, ran
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def _check(machine: Machine, *, settled: bool) -> None:
+    _no_process(machine)
+    verified = machine("verify")
+    assert verified.status == 0, verified
+    log = events(machine)
+    assert [event["seq"] for event in log] == list(range(1, len(log) + 1))
+    for seq, digest in machine.acknowledged:
+        assert log[seq - 1]["hash"] == digest, f"event {seq} is not the one that was acknowledged"
+    status = machine.data("status")
+    _unfinished_as_logged(log, status)
+    _pending_as_logged(log, status)
+    _staged_as_logged(machine, log, status)
+    _packages_as_logged(machine, log, status)
+    _no_stray_mount(machine, status)
+    if settled:
+        assert status["unfinished"] == []
+        _nothing_left(machine, log, status)
+
+
+# -- the log -----------------------------------------------------------------------------------
+
+
+def _of(log: list[Event], kind: str) -> dict[str, Event]:
+    """The events of `kind`, by transaction."""
+    return {event["txn"]: event for event in log if event["kind"] == kind}
+
+
+def _applies(log: list[Event]) -> dict[str, Event]:
+    begun = _of(log, "transaction.begun")
+    return {txn: event for txn, event in begun.items() if event["data"]["mode"] in APPLY}
+
+
+def _unfinished_as_logged(log: list[Event], status: Any) -> None:
+    begun, back = _of(log, "transaction.begun"), _of(log, "transaction.rolled_back")
+    acted = {e["txn"] for e in log if e["kind"].startswith("package.")}
+    last = {"apply": "promote", "overlay": "overlay"}
+    ended = {
+        e["txn"]
+        for e in log
+        if e["kind"] in ("step.done", "step.skipped")
+        and e["txn"] in begun
+        and e["data"]["step"] == last.get(begun[e["txn"]]["data"]["mode"])
+    }
+    expected = {
+        txn
+        for txn, event in begun.items()
+        if event["data"]["mode"] in ("apply", "live", "overlay")
+        and txn not in back.keys() | acted | ended
+    }
+    shown = {i["transaction"] for i in status["unfinished"]}
+    assert shown >= expected
+    assert not shown & (back.keys() | ended)
+
+
+def _pending_as_logged(log: list[Event], status: Any) -> None:
+    """What is asked and not in what boots next is pending: no action is lost, none is twice.
+
+    That it boots next counts once the log says so: before, `resume` is asked for.
+    """
+    asked = {e["seq"] for e in log if e["kind"] in ("package.added", "package.removed")}
+    next_ = status["host"]["staged"] or status["host"]["booted"]
+    held: set[int] = set()
+    applies, txn = _applies(log), next_["transaction"]
+    while txn in _of(log, "transaction.staged"):
+        data = applies[txn]["data"]
+        held |= set(data["add"])
+        txn = data["parent"]
+    assert {item["seq"] for item in status["pending"] if item["change"] == "add"} == asked - held
+
+
+# -- the deployments ---------------------------------------------------------------------------
+
+
+def _staged_as_logged(machine: Machine, log: list[Event], status: Any) -> None:
+    """Staged and the log says so; or being staged; or nothing of it."""
+    record = machine.host.sandbox.staged_record
+    staged = json.loads(record.read_bytes()) if record.exists() else None
+    boot = json.loads(machine.host.sandbox.boot_record.read_bytes())
+    if staged is None or staged["boot_id"] != boot["boot_id"]:
+        assert status["host"]["staged"] is None
+        return
+    assert status["host"]["staged"]["checksum"] == staged["checksum"]
+    assert staged["checksum"] in _ostree(machine, "rev-parse", staged["checksum"])
+    txn = staged["labels"]["org.atomicstate.transaction"]
+    assert txn in _applies(log)
+    assert txn not in _of(log, "transaction.rolled_back")
+    said = _of(log, "transaction.staged").get(txn)
+    if said is None:
+        assert txn in {item["transaction"] for item in status["unfinished"]}
+    else:
+        assert said["data"]["checksum"] == staged["checksum"]
+    assert txn in _images(machine), "the image of what is staged is gone"
+
+
+def _ostree(machine: Machine, *words: str) -> str:
+    return _output("ostree", f"--repo={machine.directory}/sysroot/ostree/repo", *words)
+
+
+def _images(machine: Machine) -> dict[str, str]:
+    """The images of the log, by transaction."""
+    log_id = events(machine)[0]["log_id"]
+    found = json.loads(_output(*machine.host.builder.storage.argv("images", "-a", "--format=json")))
+    labelled = [(item.get("Labels") or {}, item["Id"]) for item in found]
+    return {
+        labels["org.atomicstate.transaction"]: name
+        for labels, name in labelled
+        if labels.get("org.atomicstate.log") == log_id
+    }
+
+
+# -- the running system ------------------------------------------------------------------------
+
+
+def _packages_as_logged(machine: Machine, log: list[Event], status: Any) -> None:
+    """In the overlay of this boot there is what was done live in it, and nothing half done."""
+    if status["unfinished"]:
+        return
+    boot = log[-1]["boot"]
+    wanted: dict[str, bool] = {}
+    for event in log:
+        if event["boot"] == boot and event["data"].get("live"):
+            added = event["kind"] == "package.added"
+            wanted |= dict.fromkeys(event["data"]["names"], added)
+    listed = inside(machine.host, "dpkg-query", "-W", "-f", "${Package} ${db:Status-Abbrev}\n")
+    states = dict(line.split() for line in listed.stdout.splitlines())
+    assert set(states.values()) <= {"ii", "rc"}, states
+    for name, there in wanted.items():
+        assert (states.get(name) == "ii") == there, name
+        assert _is_file(machine, f"/usr/share/{name}/version") == there, name
+    if any(wanted.values()):
+        assert status["overlay"]["active"]
+    undone = {
+        name
+        for event in _of(log, "transaction.begun").values()
+        if event["data"]["mode"] == "live" and event["boot"] == boot
+        for name in event["data"]["names"]
+        if name not in wanted
+    }
+    for name in undone:
+        assert states.get(name) != "ii", name
+
+
+def _is_file(machine: Machine, path: str) -> bool:
+    return inside(machine.host, "test", "-f", path).returncode == 0
+
+
+def _no_process(machine: Machine) -> None:
+    """Nothing works on the machine any more. The kernel may need a moment."""
+    deadline = time.monotonic() + END
+    while (found := list(_processes(machine))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not found
+
+
+def _processes(machine: Machine) -> Iterable[str]:
+    own = str(machine.directory).encode()
+    namespace = machine.host.sandbox.pin.stat().st_ino
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes()
+            inner = (entry / "ns/mnt").stat().st_ino == namespace
+            if int(entry.name) != os.getpid() and (own in words or inner):
+                yield f"{entry.name} {words!r}"
+        except (OSError, ValueError):
+            continue
+
+
+def _no_stray_mount(machine: Machine, status: Any) -> None:
+    own, run = machine.directory, machine.host.sandbox.run
+    # Containers-storage binds its own folder over itself, once, and leaves it so.
+    allowed = {run, run / "ns", own / "storage/overlay"}
+    outer = parse_mountinfo(Path("/proc/self/mountinfo").read_text())
+    points = [one.point for one in outer]
+    runtime = machine.host.sandbox.runtime
+    stray = {p for p in points if p.is_relative_to(own) or p.is_relative_to(runtime)} - allowed
+    assert not stray
+    assert points.count(run) == 1
+    text = _output(*machine.host.running.enter(), "cat", "/proc/self/mountinfo")
+    usr = [one for one in parse_mountinfo(text) if one.point == machine.host.sandbox.tree / "usr"]
+    assert len(usr) <= 1, "an overlay on an overlay"
+    assert status["overlay"]["active"] == bool(usr)
+
+
+# -- leftovers ---------------------------------------------------------------------------------
+
+
+def _nothing_left(machine: Machine, log: list[Event], status: Any) -> None:
+    state = machine.directory / "state"
+    assert list((state / "txn").iterdir()) == []
+    assert list(state.rglob("*.tmp")) == []
+    assert _output(*machine.host.builder.storage.buildah("containers", "-qa")).split() == []
+    staged, back = _of(log, "transaction.staged"), _of(log, "transaction.rolled_back")
+    for txn in _applies(log):
+        assert (txn in staged) != (txn in back), f"{txn} has not exactly one end"
+    assert _images(machine).keys() <= staged.keys(), "an image of what was taken back"
+    assert all(_named_images(machine)), "an image that has no name"
+    commits = {event["data"]["checksum"] for event in staged.values()}
+    commits |= {log[0]["data"]["booted"]}
+    prefix = "atomicstate/image"
+    refs = _ostree(machine, "refs", "--list", prefix).split()
+    assert {_ostree(machine, "rev-parse", ref).strip() for ref in refs} <= commits
+    shown = status["host"]["staged"]
+    if shown is not None:
+        _promoted(machine, log, shown["transaction"])
+
+
+def _named_images(machine: Machine) -> list[bool]:
+    found = json.loads(_output(*machine.host.builder.storage.argv("images", "-a", "--format=json")))
+    return [bool(item.get("Names")) for item in found]
+
+
+def _promoted(machine: Machine, log: list[Event], txn: str) -> None:
+    """The user's recipe is that of what is staged."""
+    from atomicstate.store.blobs import digest_of
+
+    recipe = machine.directory / "state/recipe/image.yml"
+    assert digest_of(recipe.read_bytes()) == _applies(log)[txn]["data"]["recipe"]
+
+
+def _output(*argv: str) -> str:
+    done = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+    assert done.returncode == 0, (argv, done)
+    return done.stdout

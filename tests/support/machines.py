@@ -1,0 +1,118 @@
+"""A machine to be killed: a small sandbox, the command on it, and what it acknowledged."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atomicstate.errors import NotFoundError
+from atomicstate.host.sandbox import lifecycle
+from tests.support.program import LIMIT, PROGRAM, Ran
+from tests.support.sandboxes import copy_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from atomicstate.host.sandbox.host import SandboxHost
+
+
+@dataclass
+class Machine:
+    """The sandbox of `host`; `acknowledged` are heads (number, hash) that a command told of."""
+
+    host: SandboxHost
+    acknowledged: list[tuple[int, str]] = field(default_factory=list)
+    killed_at: str = ""
+
+    @property
+    def directory(self) -> Path:
+        return self.host.sandbox.directory
+
+    def __call__(
+        self, *words: str, env: dict[str, str] | None = None, state: Path | None = None
+    ) -> Ran:
+        """Run `atomicstate WORDS` on it."""
+        with self.started(words, env=env, state=state) as running:
+            stdout, stderr = running.communicate(timeout=LIMIT)
+        assert "Traceback" not in stderr, stderr
+        return Ran(running.returncode, stdout, stderr)
+
+    @contextlib.contextmanager
+    def started(
+        self,
+        words: Sequence[str],
+        *,
+        prefix: Sequence[str] = (),
+        env: dict[str, str] | None = None,
+        state: Path | None = None,
+    ) -> Iterator[subprocess.Popen[str]]:
+        """`atomicstate WORDS`, running; it has ended at the end of the block."""
+        where = ["--state-dir", str(state)] if state else []
+        running = subprocess.Popen(
+            [*prefix, PROGRAM, "--sandbox", self.directory, *where, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(env or {})},
+            start_new_session=True,
+        )
+        try:
+            yield running
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            running.wait(LIMIT)
+            for pipe in (running.stdout, running.stderr):
+                if pipe is not None:
+                    pipe.close()
+
+    def data(self, *words: str) -> Any:
+        """`data` of the command's JSON."""
+        return self(*words, "-f", "json").data
+
+    def done(self, *words: str) -> Ran:
+        """Run a command that must succeed, and remember what it acknowledged."""
+        ran = self(*words)
+        assert ran.status == 0, (self.killed_at, words, ran)
+        self.acknowledge()
+        return ran
+
+    def acknowledge(self) -> None:
+        """What is in the log now must be there for ever."""
+        head = self.data("status")["head"]
+        self.acknowledged.append((head["seq"], head["hash"]))
+
+    def killed(self, words: Sequence[str], point: str) -> bool:
+        """Run `words` until the failpoint `point` kills it. Returns whether it did."""
+        ran = self(*words, env={"ATOMICSTATE_FAILPOINT": point})
+        if ran.status != -signal.SIGKILL:
+            return False
+        self.killed_at += f"{' '.join(words)} at {point}: {ran.stderr.splitlines()[-1]}; "
+        return True
+
+    def killed_after(self, words: Sequence[str], seconds: float) -> bool:
+        """Kill `words` and its process group after so many seconds. Returns whether it ran yet."""
+        with self.started(words) as running:
+            time.sleep(seconds)
+            ended = running.poll() is not None
+        self.killed_at += f"{' '.join(words)} after {seconds:.3f} s; "
+        return not ended
+
+
+@contextlib.contextmanager
+def machine(template: Path, directory: Path) -> Iterator[Machine]:
+    """A machine in `directory`, a copy of `template`; it is gone at the end of the block."""
+    try:
+        made = Machine(copy_of(template, directory))
+        made.acknowledge()
+        yield made
+    finally:
+        with contextlib.suppress(NotFoundError):
+            lifecycle.destroy(directory)
