@@ -27,6 +27,7 @@ VERBS = {
     "containerfile": f"{_COMMANDS}.documents:containerfile",
     "apply": f"{_COMMANDS}.apply:apply",
     "switch": f"{_COMMANDS}.apply:switch",
+    "rollback": f"{_COMMANDS}.rollback:rollback",
     "resume": f"{_COMMANDS}.recovery:resume",
     "abort": f"{_COMMANDS}.recovery:abort",
     "withdraw": f"{_COMMANDS}.host:withdraw",

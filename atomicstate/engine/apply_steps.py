@@ -1,4 +1,4 @@
-"""The steps of an apply transaction: config, Containerfile, build, switch, promote."""
+"""The steps of an apply or a deploy: config, Containerfile, build, unqueue, switch, promote."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from atomicstate import failpoints
 from atomicstate.engine import leftovers
 from atomicstate.engine.runner import Answer, Effect, Runner
 from atomicstate.errors import AtomicstateError, ImageError
-from atomicstate.events.bodies import TransactionStaged
+from atomicstate.events.bodies import TransactionStaged, WantedHeld
 from atomicstate.files import make_directory, write_atomically
 from atomicstate.host.ports import LABEL_BASE, LABEL_LOG, LABEL_RECIPE, LABEL_TRANSACTION
 from atomicstate.machine import recovery, table
@@ -31,7 +31,11 @@ CONTAINERFILE = "Containerfile"
 
 
 class ApplyTransaction:
-    """The apply transaction `transaction`, which does what `begun` says."""
+    """The apply or deploy `transaction`, which does what `begun` says.
+
+    A deploy brings back the image of another transaction: by that one's labels it is found, and
+    built again where it is not there any more.
+    """
 
     def __init__(
         self, session: Session, reporter: Reporter, transaction: str, begun: TransactionBegun
@@ -42,9 +46,10 @@ class ApplyTransaction:
         self._begun = begun
         self._directory = session.state.transaction_directory(transaction)
         self._output = ""
+        self._of = begun.target or transaction
         self._labels = {
             LABEL_LOG: session.log.log_id.hex(),
-            LABEL_TRANSACTION: transaction,
+            LABEL_TRANSACTION: self._of,
             LABEL_RECIPE: begun.recipe,
             LABEL_BASE: begun.base_id,
         }
@@ -62,35 +67,55 @@ class ApplyTransaction:
         self._runner(statuses=statuses).back(reason, code)
         leftovers.clean(self._session)
 
+    def settled(self) -> bool:
+        """Whether its deployment was booted already: then the only way is forward."""
+        found = self._deployment()
+        return found is not None and found != self._session.host_status().staged
+
     def image(self) -> Image | None:
         """The image that it built."""
         return self._session.host.builder.find(self._labels)
 
     def _forward(self, runner: Runner) -> list[Event]:
         try:
-            return runner.forward()
+            return runner.forward(self._last)
         finally:
             leftovers.clean(self._session)
+
+    def _last(self) -> tuple[AnyBody, ...]:
+        held = self._begun.held
+        if self._begun.mode == table.APPLY or self._session.system().held == set(held):
+            return ()
+        return (WantedHeld(held),)
 
     def _runner(
         self, *, waiting: tuple[AnyBody, ...] = (), statuses: Mapping[str, str] | None = None
     ) -> Runner:
         wanted = self._session.system().wanted
+        applies = self._begun.mode == table.APPLY
+        # What a deploy brings back need not be wanted any more.
+        selected = self._begun.add if applies else ()
         return Runner(
             self._session,
             self._reporter,
             self._transaction,
-            Pipeline(table.APPLY, selected=self._begun.add, ready=lambda seq: seq in wanted),
+            Pipeline(self._begun.mode, selected=selected, ready=lambda seq: seq in wanted),
             (
                 self._file("config", RECIPE, self._begun.recipe),
                 self._file("containerfile", CONTAINERFILE, self._begun.containerfile),
                 self._build(),
+                *((self._unqueue(),) if self._queued(statuses or {}) else ()),
                 self._switch(),
-                self._promote(),
+                *((self._promote(),) if applies else ()),
             ),
             waiting=waiting,
             statuses=statuses,
         )
+
+    @property
+    def _needless(self) -> tuple[str, ...]:
+        """A deploy makes nothing that it needs for an image which is there already."""
+        return (recovery.DONE,) if self._begun.target else ()
 
     # -- config and containerfile ------------------------------------------------------------
 
@@ -105,15 +130,19 @@ class ApplyTransaction:
             found = file_digest(path)
             if found == digest:
                 return Answer(recovery.DONE, {"digest": digest})
+            if self._begun.target and (image := self.image()):
+                return Answer(recovery.DONE, {"image": image.id})
             return Answer(recovery.ABSENT)
 
-        return Effect(step, do, probe, undo=lambda: path.unlink(missing_ok=True))
+        return Effect(
+            step, do, probe, undo=lambda: path.unlink(missing_ok=True), needless=self._needless
+        )
 
     # -- build -------------------------------------------------------------------------------
 
     def _build(self) -> Effect:
         builder = self._session.host.builder
-        tag = f"{IMAGE_NAME}:{self._transaction}"
+        tag = f"{IMAGE_NAME}:{self._of}"
 
         def do() -> None:
             said: list[str] = []
@@ -138,7 +167,12 @@ class ApplyTransaction:
             return Answer(recovery.DONE, {"image": image.id})
 
         return Effect(
-            "build", do, probe, undo=lambda: builder.remove(tag), output=lambda: self._output
+            "build",
+            do,
+            probe,
+            undo=lambda: builder.remove(tag),
+            needless=self._needless,
+            output=lambda: self._output,
         )
 
     def _require_base(self) -> None:
@@ -151,6 +185,30 @@ class ApplyTransaction:
                 " machine any more",
                 hint="bring it back, or choose a base with `atomicstate switch IMAGE`",
             ) from error
+
+    # -- unqueue -----------------------------------------------------------------------------
+
+    def _queued(self, statuses: Mapping[str, str]) -> bool:
+        """Whether a rollback was queued when it began: that comes first then, by itself."""
+        if "unqueue" in statuses:
+            return True
+        status = self._session.host_status(fresh=True)
+        slot = status.rollback
+        return bool(status.rollback_queued and slot and slot.checksum == self._begun.boots_next)
+
+    def _unqueue(self) -> Effect:
+        deployer = self._session.host.deployer
+
+        def probe() -> Answer:
+            queued = self._session.host_status(fresh=True).rollback_queued
+            return Answer(recovery.ABSENT if queued else recovery.DONE)
+
+        return Effect(
+            "unqueue",
+            deployer.unqueue,
+            probe,
+            undo=lambda: requeue(self._session, self._begun.boots_next),
+        )
 
     # -- switch ------------------------------------------------------------------------------
 
@@ -190,13 +248,14 @@ class ApplyTransaction:
         return Effect("switch", do, probe, undo=undo, then=staged)
 
     def _deployment(self) -> Deployment | None:
-        """The deployment, staged or booted, that this transaction made."""
+        """The deployment that this transaction made, staged or booted meanwhile."""
         status = self._session.host_status(fresh=True)
         log_id = self._session.log.log_id.hex()
-        for deployment in (status.staged, status.booted, status.rollback):
-            if deployment and deployment.transaction_of(log_id) == self._transaction:
-                return deployment
-        return None
+        # Of a deploy there may be another one, from before.
+        shown = (status.staged, status.booted) if self._begun.target else status.all
+        return next(
+            (item for item in shown if item and item.transaction_of(log_id) == self._of), None
+        )
 
     # -- promote -----------------------------------------------------------------------------
 
@@ -220,6 +279,13 @@ class ApplyTransaction:
             return Answer(recovery.ABSENT if found == self._begun.user_recipe else recovery.OTHER)
 
         return Effect("promote", do, probe, skips=recovery.OTHER)
+
+
+def requeue(session: Session, checksum: str) -> None:
+    """Let the rollback deployment `checksum` boot next again, where it still is in its slot."""
+    slot = session.host_status(fresh=True).rollback
+    if slot is not None and slot.checksum == checksum:
+        session.host.deployer.rollback(checksum)
 
 
 def file_digest(path: Path) -> str:

@@ -9,7 +9,7 @@ from atomicstate.catalog.client import PlanState
 from atomicstate.engine import leftovers, residue
 from atomicstate.engine.blobbed import plan_of
 from atomicstate.engine.runner import Answer, Effect, Runner
-from atomicstate.events.bodies import PackageAdded, PackageRemoved
+from atomicstate.events.bodies import LiveBroken, PackageAdded, PackageRemoved
 from atomicstate.machine import recovery, table
 from atomicstate.machine.pipeline import Pipeline
 
@@ -36,7 +36,10 @@ def action_of(begun: TransactionBegun, *, live: bool) -> AnyBody:
 
 
 class LiveTransaction:
-    """The transaction `transaction`, live or of the overlay alone, begun in the instance `boot`."""
+    """The transaction `transaction`: live, a restore, or of the overlay alone.
+
+    It was begun in the boot instance `boot`.
+    """
 
     def __init__(
         self,
@@ -73,7 +76,7 @@ class LiveTransaction:
             leftovers.clean(self._session)
 
     def _last(self) -> tuple[AnyBody, ...]:
-        if self._begun.mode == table.ENABLE:
+        if self._begun.mode != table.LIVE:
             return ()
         return (*self._left(), action_of(self._begun, live=not self._gone()))
 
@@ -84,7 +87,7 @@ class LiveTransaction:
         self, *, waiting: tuple[AnyBody, ...] = (), statuses: Mapping[str, str] | None = None
     ) -> Runner:
         effects = [self._overlay()]
-        if self._begun.mode == table.LIVE:
+        if self._begun.mode != table.ENABLE:
             effects.append(self._live())
         return Runner(
             self._session,
@@ -96,6 +99,10 @@ class LiveTransaction:
             statuses=statuses,
             left=self._left,
         )
+
+    def settled(self) -> bool:
+        """Its effects can be taken back as long as it is open."""
+        return False
 
     def _gone(self) -> bool:
         """Whether the boot instance is over that it began in, and its overlay with it."""
@@ -124,7 +131,9 @@ class LiveTransaction:
             return Answer(state, {"packages": str(len(self._plan.changes))})
 
         def do() -> None:
-            residue.note_before(self._session, self._transaction)
+            # What a restore brings back was noted when it came first.
+            if self._begun.mode == table.LIVE:
+                residue.note_before(self._session, self._transaction)
             catalog.carry_out(self._plan, self._progress)
 
         return Effect(
@@ -134,6 +143,7 @@ class LiveTransaction:
             undo=partial(self._revert, probe),
             finish=partial(catalog.finish, self._plan, self._progress),
             needless=(recovery.GONE,),
+            stuck=lambda reason: (LiveBroken(reason),),
         )
 
     def _revert(self, probe: Callable[[], Answer]) -> None:

@@ -98,6 +98,9 @@ class StatusResult(Struct, frozen=True):
     unfinished: list[UnfinishedResult]
     residue: list[str]
     base_created: str | None = None
+    held: list[PendingResult] = []
+    dropped: str | None = None
+    broken: str | None = None
 
 
 class PackageProposal(Struct, frozen=True):
@@ -225,14 +228,71 @@ class AdoptResult(Struct, frozen=True):
     pending: int
 
 
+class TargetResult(Struct, frozen=True):
+    """A deployment that boots next, and the transaction that made it (None: not one of ours).
+
+    The checksum is empty as long as it is to be staged anew.
+    """
+
+    checksum: str
+    transaction: str | None
+
+
+class RollbackProposal(Struct, frozen=True):
+    """What a rollback will do, before anybody agreed to it.
+
+    `mode` is rollback (another deployment is first), unstage (what is staged goes) or deploy (an
+    earlier image is staged again). `held` are the numbers of the `actions` that it takes away,
+    `drops` is the staged deployment that goes. `etc`: "as-it-was", that deployment's own, or
+    "merged", today's. `known`: what the target holds is known.
+    """
+
+    mode: str
+    target: TargetResult
+    held: list[int]
+    etc: str
+    actions: list[PendingResult]
+    drops: str
+    known: bool
+
+
+class RollbackResult(Struct, frozen=True):
+    """What a rollback did; the fields are as in its proposal."""
+
+    transaction: str
+    mode: str
+    target: TargetResult
+    held: list[int]
+    etc: str
+
+
+class RestoreResult(Struct, frozen=True):
+    """The packages that are in the overlay again, or gone from it again, and sentences about it.
+
+    `transaction` is None where nothing had to be done.
+    """
+
+    transaction: str | None
+    installed: list[str]
+    removed: list[str]
+    notes: list[str]
+
+
 class RecoveryResult(Struct, frozen=True):
-    """What `resume` or `abort` did to each unfinished transaction: resumed or aborted."""
+    """What `resume` or `abort` did to each unfinished transaction: resumed or aborted.
+
+    `notes` are sentences about what could not be brought back, and why.
+    """
 
     done: list[RecoveredResult]
+    notes: list[str] = []
 
 
 class RecoveredResult(Struct, frozen=True):
-    """One of them. `outcome` is finished (went through) or rolled_back."""
+    """One of them, or what `resume` began itself (deploy, restore).
+
+    `outcome` is finished (went through) or rolled_back.
+    """
 
     transaction: str
     mode: str

@@ -54,7 +54,8 @@ class Effect:
     `finish` completes what an interruption left half done (by default `do` again). Without `undo`
     there is nothing to take back. `needless` are answers before the intent that stand for "nothing
     to do"; `skips` is one after `do` that stands for "not wanted". `then` gives the facts that
-    become true with the step. `output` is the blob of what its tool said.
+    become true with the step, `stuck` those that do where it can't be taken back, for that reason.
+    `output` is the blob of what its tool said.
     """
 
     step: str
@@ -65,6 +66,7 @@ class Effect:
     needless: tuple[str, ...] = ()
     skips: str = ""
     then: Callable[[Answer], tuple[AnyBody, ...]] = lambda _answer: ()
+    stuck: Callable[[str], tuple[AnyBody, ...]] = lambda _reason: ()
     output: Callable[[], str] = lambda: ""
 
 
@@ -249,10 +251,12 @@ class Runner:
         failpoints.reach(f"{effect.step}.undone")
         answer = effect.probe()
         if answer.answer not in (recovery.ABSENT, recovery.GONE, recovery.OTHER):
-            self._commit_waiting()
-            raise failure or HostError(
+            left = failure or HostError(
                 f"the step {effect.step} can't be taken back: the host answers {answer.answer}"
             )
+            self._waiting += effect.stuck(left.message)
+            self._commit_waiting()
+            raise left
         self._statuses[effect.step] = "undone"
         self._waiting.append(StepUndone(effect.step, answer.evidence))
         self._reporter.step(effect.step, "undone")

@@ -49,6 +49,7 @@ class Session:
         self._system: view.System | None = None
         self._saved: Snapshot | None = None
         self._news: tuple[HostObserved | HostBooted, ...] = ()
+        self._ahead: list[tuple[str, AnyBody]] = []
         self._status: HostStatus | None = None
         self._overlay: OverlayState | None = None
         self._look = LOOK
@@ -216,6 +217,13 @@ class Session:
         self._news = news(system, status, self.overlay_state(fresh=True))
         if not self._news:
             return system
+        seen = self._with_news(system, status)
+        if not seen.complete:
+            self._system = view.System(compact=False)
+            seen = self._with_news(self.system(), status)
+        return seen
+
+    def _with_news(self, system: view.System, status: HostStatus) -> view.System:
         seen = view.System.from_bytes(system.to_bytes())
         for body in self._news:
             seen.apply_body(body, status.boot)
@@ -226,7 +234,21 @@ class Session:
         self._system = view.System(compact=False)
         return self.observe()
 
+    def observe_knowing(self, transaction: str) -> view.System:
+        """As `observe`, with the selection of `transaction`, where it staged anything."""
+        system = self.observe()
+        return system if transaction in system.selections else self.observe_whole()
+
+    def record_news(self) -> None:
+        """Make durable what the last observation found, where it found anything."""
+        if self._news:
+            self.append(())
+
     # -- the log -----------------------------------------------------------------------------
+
+    def put_ahead(self, transaction: str, body: AnyBody) -> None:
+        """`body` of `transaction` goes into the next commit, before what that is called with."""
+        self._ahead.append((transaction, body))
 
     def append(
         self,
@@ -244,13 +266,14 @@ class Session:
         boot = self.host_status().boot
         drafts = [Draft(body=body, actor=self.actor, boot=boot) for body in self._news]
         drafts += [
-            Draft(body=body, actor=self.actor, boot=boot, transaction=transaction)
-            for body in bodies
+            Draft(body=body, actor=self.actor, boot=boot, transaction=of)
+            for of, body in (*self._ahead, *((transaction, body) for body in bodies))
         ]
         if outcome:
             events = self.state.append_outcome(self.log, drafts)
         else:
             events = self.log.append(drafts, decided_at=decided_at)
-        found = len(self._news)
+        before = len(self._news) + len(self._ahead)
         self._news = ()
-        return events[found:]
+        self._ahead.clear()
+        return events[before:]

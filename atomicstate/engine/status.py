@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atomicstate.engine.pending import pending_results
+from atomicstate.engine.pending import pending_results, results_of
 from atomicstate.engine.residue import residue
 from atomicstate.engine.results import (
     DeploymentResult,
@@ -16,7 +16,7 @@ from atomicstate.engine.results import (
 from atomicstate.engine.unfinished import found_in, statuses_of
 from atomicstate.events.asjson import rfc3339
 from atomicstate.machine.state import pipeline_state
-from atomicstate.projectors.pending import kept
+from atomicstate.projectors.pending import held, kept
 from atomicstate.projectors.recipe import base_created, base_of
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ def status(session: Session) -> StatusResult:
         unfinished=found_in(session, system),
         residue=residue(session, system, overlay=overlay.active),
         base_created=rfc3339(created) if created else None,
+        held=results_of(session, held(system)),
+        dropped=system.dropped or None,
+        broken=system.broken or None,
     )
 
 

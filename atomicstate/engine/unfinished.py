@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from atomicstate.engine.results import RecoveredResult, RecoveryResult, UnfinishedResult
 from atomicstate.errors import AtomicstateError, InterruptedWorkError
@@ -14,11 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
-    from atomicstate.engine.apply_steps import ApplyTransaction
-    from atomicstate.engine.live import LiveTransaction
     from atomicstate.engine.results import Reporter
     from atomicstate.engine.session import Session
-    from atomicstate.engine.withdraw import WithdrawTransaction
+    from atomicstate.events.event import Event
     from atomicstate.projectors.system import OpenTransaction, System
 
 
@@ -86,7 +84,12 @@ def resume(session: Session, reporter: Reporter) -> RecoveryResult:
 
 
 def abort(session: Session, reporter: Reporter) -> RecoveryResult:
-    """Take back every unfinished transaction; one that is past the switch is finished."""
+    """Take back every unfinished transaction.
+
+    What an apply that is past its switch has staged is dropped by a transaction of its own; what
+    was booted meanwhile is finished instead. Raises HostError where something can't be taken
+    back: the state stays `rolling_back`.
+    """
     return _each(session, reporter, forward=False)
 
 
@@ -106,9 +109,14 @@ def resume_live(session: Session, reporter: Reporter) -> bool:
 def _each(session: Session, reporter: Reporter, *, forward: bool) -> RecoveryResult:
     system = session.observe()
     done = []
-    # The overlay's work first: an apply's guard waits for it.
+    # The overlay's work first: an apply's guard waits for it. Then what drops a deployment: that
+    # ends the apply which staged it.
     for transaction, item in sorted(
-        system.open.items(), key=lambda entry: entry[1].mode not in table.OF_THE_OVERLAY
+        system.open.items(),
+        key=lambda entry: (
+            entry[1].mode not in table.OF_THE_OVERLAY,
+            entry[1].mode != table.UNSTAGE,
+        ),
     ):
         with _lock(session, item.mode):
             now = session.system().open.get(transaction)
@@ -135,10 +143,14 @@ def _one(
     statuses = statuses_of(item)
     run = _run_of(session, reporter, transaction, item)
     state = transaction_state(item.mode, statuses)
-    if state == table.ROLLING_BACK or (not forward and not table.past_pivot(item.mode, state)):
+    if state == table.ROLLING_BACK or not (forward or _can_only_go_on(item, run, state)):
         reason = item.reason or "taken back by `atomicstate abort`"
         run.abort(statuses, reason, item.code or "CANCELED")
         return RecoveredResult(transaction, item.mode, "rolled_back", session.log.head().seq)
+    if not forward and item.mode == table.APPLY and not run.settled():
+        return _unstaged(session, reporter, transaction, item)
+    if not forward:
+        reporter.note("what it was to make boot next did boot: `atomicstate rollback` goes back")
     try:
         events = run.resume(statuses)
     except AtomicstateError as error:
@@ -148,16 +160,56 @@ def _one(
     return RecoveredResult(transaction, item.mode, "finished", events[-1].seq)
 
 
-def _run_of(
+def _can_only_go_on(item: OpenTransaction, run: Run, state: str) -> bool:
+    return table.past_pivot(item.mode, state) or run.settled()
+
+
+def _unstaged(
     session: Session, reporter: Reporter, transaction: str, item: OpenTransaction
-) -> ApplyTransaction | LiveTransaction | WithdrawTransaction:
+) -> RecoveredResult:
+    """Drop what an apply past its switch has staged: by an unstage of its own, which ends it."""
+    from atomicstate.engine.rollback import reorder
+
+    system = session.system()
+    staged = system.selections[transaction].checksum
+    try:
+        reorder(session, reporter, table.UNSTAGE, staged, system.held)
+    except AtomicstateError as error:
+        error.hint = (
+            error.hint or "what it staged boots next still; `atomicstate abort` tries again"
+        )
+        raise
+    if item.steps.get("unqueue") == "done":
+        # The rollback that it took out of the queue boots next again.
+        queued = item.begun.boots_next
+        reorder(session, reporter, table.ROLLBACK, queued, session.system().held)
+    return RecoveredResult(transaction, item.mode, "rolled_back", session.log.head().seq)
+
+
+class Run(Protocol):
+    """A transaction that can be taken up again, from the statuses of its steps."""
+
+    def resume(self, statuses: Mapping[str, str]) -> list[Event]:
+        """Go on. Returns the events of the last commit."""
+
+    def abort(self, statuses: Mapping[str, str], reason: str, code: str) -> None:
+        """Take it back."""
+
+    def settled(self) -> bool:
+        """Whether the host shows that it can't be taken back any more."""
+
+
+def _run_of(session: Session, reporter: Reporter, transaction: str, item: OpenTransaction) -> Run:
     from atomicstate.engine.apply_steps import ApplyTransaction
     from atomicstate.engine.live import LiveTransaction
+    from atomicstate.engine.rollback_steps import RollbackTransaction
 
-    if item.mode == table.APPLY:
+    if item.mode in (table.APPLY, table.DEPLOY):
         return ApplyTransaction(session, reporter, transaction, item.begun)
     if item.mode == table.WITHDRAW:
         from atomicstate.engine.withdraw import WithdrawTransaction
 
         return WithdrawTransaction(session, reporter, transaction, item.begun, item.boot)
+    if item.mode in (table.ROLLBACK, table.UNSTAGE):
+        return RollbackTransaction(session, reporter, transaction, item.begun, item.boot)
     return LiveTransaction(session, reporter, transaction, item.begun, item.boot)

@@ -78,6 +78,10 @@ class WithdrawTransaction:
         """End it: what is gone was nobody's own, and is not brought back."""
         self._runner(statuses=statuses).back(reason, code)
 
+    def settled(self) -> bool:
+        """It can be ended at any time."""
+        return False
+
     def _recorded(self) -> dict[str, str]:
         found: dict[str, str] = {}
         for blob in self._session.system().residue.values():

@@ -36,7 +36,7 @@ RESUME: dict[str, dict[str, str]] = {
     "switch": {DONE: ADOPT, ABSENT: DO, OTHER: ASK},
     "promote": {DONE: ADOPT, ABSENT: DO, OTHER: SKIP},
     "rollback": {DONE: ADOPT, ABSENT: DO, OTHER: ASK},
-    "unstage": {DONE: ADOPT, ABSENT: DO, OTHER: ASK},
+    "unstage": {DONE: ADOPT, ABSENT: DO, GONE: SKIP},
     "withdraw": {DONE: ADOPT, ABSENT: DO, GONE: SKIP},
     "prune": {DONE: ADOPT, PARTIAL: FINISH, ABSENT: DO},
 }

@@ -72,6 +72,14 @@ def held(system: System, there: frozenset[int] | None = None) -> list[Pending]:
     return _listed(system, (system.wanted & system.held) - there, ())
 
 
+def beyond(system: System, key: str | None) -> list[Pending]:
+    """W - S(d) of the deployment with that key: what going to it takes away.
+
+    Of a foreign one (None) nobody knows what it holds: all that is wanted is listed.
+    """
+    return _listed(system, system.wanted - (_actions(system, key) or frozenset()), ())
+
+
 def kept(system: System) -> frozenset[int]:
     """W without what is held back: what a plain apply makes."""
     return frozenset(system.wanted).difference(item.seq for item in held(system))

@@ -17,6 +17,8 @@ BASE_SET = "base.set"
 
 APPLY = "apply"
 DEPLOY = "deploy"
+ROLLBACK = "rollback"
+UNSTAGE = "unstage"
 
 LAST_STEPS = {
     "overlay": "overlay",

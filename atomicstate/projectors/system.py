@@ -292,6 +292,9 @@ class System:
             self.host = msgspec.structs.replace(self.host, overlay=True)
         if step == state.LAST_STEPS.get(item.mode) or (step == "promote" and item.staged):
             del self.open[transaction]
+            if item.mode in (state.ROLLBACK, state.UNSTAGE):
+                # A person decided what boots next since: nothing is to be staged again.
+                self.dropped = ""
 
     def _step_started(self, body: bodies.StepStarted, transaction: str, _event: Event) -> None:
         self.step(transaction, body.step, "started")
@@ -393,7 +396,8 @@ class System:
         if isinstance(body, bodies.HostBooted):
             self.broken = ""
             here = {body.booted_txn, body.staged_txn, body.rollback_txn}
-            if before.staged_txn and before.staged_txn not in here:
+            lost = before.staged_txn in self.selections and before.staged_txn not in here
+            if before.staged_txn and lost and not self._is_being_unstaged(before.staged):
                 self.dropped = before.staged_txn
         self.host = Observed(
             body.booted,
@@ -406,6 +410,13 @@ class System:
             boot or before.boot,
             body.queued,
             body.locked,
+        )
+
+    def _is_being_unstaged(self, checksum: str) -> bool:
+        """Whether somebody was about to drop the staged deployment: then it is not missed."""
+        return any(
+            item.mode == state.UNSTAGE and item.begun.target == checksum
+            for item in self.open.values()
         )
 
     # -- letting go --------------------------------------------------------------------------

@@ -26,7 +26,7 @@ def resume(app: App) -> None:
 def abort(app: App) -> None:
     """Take back work that was cut short.
 
-    What is past its switch is finished instead: from there the only way is forward.
+    What it had staged is dropped; what was booted meanwhile is finished instead.
     """
     _recover(app, forward=False)
 

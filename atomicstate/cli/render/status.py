@@ -40,6 +40,9 @@ def status_text(result: StatusResult, look: Look) -> str:
         look.paint(f"deployments ({clean(result.host.driver)})", "heading"),
         *_deployments(result, look),
         *_pending(result.pending, look),
+        *_held(result.held, look),
+        *_dropped(result.dropped, look),
+        *_broken(result.broken, look),
         *_unfinished(result.unfinished, look),
         *_residue(result.residue, look),
     ]
@@ -106,6 +109,36 @@ def _pending(pending: list[PendingResult], look: Look) -> list[str]:
     if not pending:
         return []
     return ["", look.paint("pending", "heading"), *pending_lines(pending, look)]
+
+
+def _held(held: list[PendingResult], look: Look) -> list[str]:
+    if not held:
+        return []
+    heading = look.paint("held back since a rollback", "heading")
+    advice = "  `atomicstate apply` leaves these out until it names them"
+    return ["", heading, *pending_lines(held, look), advice]
+
+
+def _dropped(dropped: str | None, look: Look) -> list[str]:
+    if not dropped:
+        return []
+    return [
+        "",
+        look.paint("did not come up", "heading"),
+        f"  the deployment of {dropped} was staged, and the boot went without it",
+        "  `atomicstate resume` stages it again, `atomicstate apply` what is pending now",
+    ]
+
+
+def _broken(broken: str | None, look: Look) -> list[str]:
+    if not broken:
+        return []
+    return [
+        "",
+        look.paint("/usr is not to be relied on", "red"),
+        f"  {look.fit(clean(broken), 2)}",
+        "  the next boot takes the overlay away; until then only `--no-live` records",
+    ]
 
 
 def _unfinished(unfinished: list[UnfinishedResult], look: Look) -> list[str]:

@@ -1,0 +1,82 @@
+"""`rollback`: an earlier deployment boots next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from atomicstate.cli.terminal import Look, clean
+from atomicstate.cli.verbs import verb
+
+if TYPE_CHECKING:
+    from atomicstate.cli.app import App
+    from atomicstate.engine.results import RollbackProposal, RollbackResult, TargetResult
+
+_CHECKSUM = 12
+_ETC = {
+    "rollback": "/etc is that deployment's own, as it was then",
+    "unstage": "/etc stays as it is now",
+    "deploy": "/etc is today's, merged",
+}
+
+
+@verb("rollback", waits=True)
+@click.option(
+    "--to", metavar="TXN", default="", help="The transaction to go back to; a start is enough."
+)
+@click.option(
+    "--discard-staged", is_flag=True, help="Drop a staged deployment that others made, too."
+)
+def rollback(app: App, *, to: str, discard_staged: bool) -> None:
+    """Let an earlier deployment boot next.
+
+    Drops what is staged; with nothing staged the deployment before the booted one boots next, with
+    /etc as it was then. --to stages the image of a transaction again, with today's /etc merged.
+    What it takes away stays recorded, and is held back until an apply names it.
+    """
+    app.must_ask()
+    from atomicstate.engine import rollback as engine
+    from atomicstate.events.asjson import fields_of
+
+    with app.session() as session:
+        proposal = engine.propose(session, to, discard_staged=discard_staged)
+        app.show(lambda look: _proposal_text(proposal, look))
+        app.ask("Boot that next?")
+        with app.reporting() as reporter:
+            result = engine.carry_out(session, proposal, reporter, to=to)
+    app.answer(lambda: fields_of(result), lambda look: _result_text(app, result, look))
+
+
+def _name(target: TargetResult, *, known: bool = True) -> str:
+    checksum = target.checksum[:_CHECKSUM]
+    if target.transaction:
+        return f"{checksum} (transaction {target.transaction})" if checksum else target.transaction
+    return f"{checksum} (as adopted)" if known else f"{checksum} (not made by atomicstate)"
+
+
+def _proposal_text(proposal: RollbackProposal, look: Look) -> str:
+    from atomicstate.cli.render.status import pending_lines
+
+    name = clean(_name(proposal.target, known=proposal.known))
+    lines = [look.paint(f"To boot next: {name}", "heading"), f"  {_ETC[proposal.mode]}"]
+    if proposal.drops:
+        lines.append(f"  what is staged ({proposal.drops[:_CHECKSUM]}) is dropped")
+    if not proposal.known:
+        lines.append("  what it holds is not known, so all that is wanted is held back")
+    if not proposal.actions:
+        return "\n".join([*lines, "", "Nothing that is wanted goes."])
+    heading = look.paint("Taken away, and held back until an apply names it", "heading")
+    gone = [line.replace("+", "-", 1) for line in pending_lines(proposal.actions, Look())]
+    return "\n".join([*lines, "", heading, *gone])
+
+
+def _result_text(app: App, result: RollbackResult, look: Look) -> str:
+    first = look.paint(f"{result.target.checksum[:_CHECKSUM]} boots next", "bold")
+    starts = "reboot to start it"
+    if app.sandbox is not None:
+        starts = f"`atomicstate sandbox reboot {clean(str(app.sandbox))}` starts it"
+    if result.mode == "unstage":
+        starts = "what was staged is gone"
+    held = f" Held back: {', '.join(f'#{seq}' for seq in result.held)}." if result.held else ""
+    return f"{first}; {starts}.{held}"

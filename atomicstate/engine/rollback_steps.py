@@ -1,0 +1,136 @@
+"""The one step of a rollback (another deployment boots next) or an unstage (none is staged)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atomicstate.engine.apply_steps import requeue
+from atomicstate.engine.runner import Answer, Effect, Runner
+from atomicstate.events.bodies import StepSkipped, WantedHeld
+from atomicstate.machine import recovery, table
+from atomicstate.machine.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from atomicstate.engine.results import Reporter
+    from atomicstate.engine.session import Session
+    from atomicstate.events.bodies import AnyBody, TransactionBegun
+    from atomicstate.events.event import BootInstance, Event
+    from atomicstate.projectors.system import System
+
+
+class RollbackTransaction:
+    """The rollback or unstage `transaction`, begun in the boot instance `boot`."""
+
+    def __init__(
+        self,
+        session: Session,
+        reporter: Reporter,
+        transaction: str,
+        begun: TransactionBegun,
+        boot: BootInstance | None,
+    ) -> None:
+        self._session = session
+        self._reporter = reporter
+        self._transaction = transaction
+        self._begun = begun
+        self._boot = boot
+        self._effect = self._rollback() if begun.mode == table.ROLLBACK else self._unstage()
+
+    def begin(self) -> list[Event]:
+        """Run it from its start."""
+        return self._runner(waiting=(self._begun,)).forward(self._last)
+
+    def resume(self, statuses: Mapping[str, str]) -> list[Event]:
+        """Go on after an interruption, from the status of its step."""
+        return self._runner(statuses=statuses).forward(self._last)
+
+    def abort(self, statuses: Mapping[str, str], reason: str, code: str) -> None:
+        """Take it back after an interruption."""
+        self._runner(statuses=statuses).back(reason, code)
+
+    def settled(self) -> bool:
+        """Whether nothing can take it back: what it wanted was booted, or dropped, already."""
+        if self._begun.mode == table.UNSTAGE:
+            return self._effect.probe().answer != recovery.ABSENT
+        booted = self._session.host_status(fresh=True).booted
+        return self._later_boot() and booted is not None and booted.checksum == self._begun.target
+
+    def _runner(
+        self, *, waiting: tuple[AnyBody, ...] = (), statuses: Mapping[str, str] | None = None
+    ) -> Runner:
+        return Runner(
+            self._session,
+            self._reporter,
+            self._transaction,
+            Pipeline(self._begun.mode),
+            (self._effect,),
+            waiting=waiting,
+            statuses=statuses,
+        )
+
+    def _last(self) -> tuple[AnyBody, ...]:
+        """What is held back from now on; what the host shows goes into the same commit."""
+        system = self._session.observe()
+        held = self._begun.held
+        if self._effect.probe().answer != recovery.DONE:
+            return ()
+        self._end_apply(system)
+        return () if system.held == set(held) else (WantedHeld(held),)
+
+    def _end_apply(self, system: System) -> None:
+        """An apply that is open still ends with the unstage of what it staged."""
+        for transaction, item in system.open.items():
+            made = system.selections.get(transaction)
+            if item.staged and made and made.checksum == self._begun.target:
+                skipped = StepSkipped("promote", "what it staged was dropped")
+                self._session.put_ahead(transaction, skipped)
+
+    def _later_boot(self) -> bool:
+        return self._boot is not None and self._session.host_status().boot != self._boot
+
+    def _rollback(self) -> Effect:
+        """The deployment `target` boots next: the one in the rollback slot, or the booted one."""
+        deployer, target = self._session.host.deployer, self._begun.target
+
+        def is_booted() -> bool:
+            booted = self._session.host_status(fresh=True).booted
+            return booted is not None and booted.checksum == target
+
+        def do() -> None:
+            if is_booted():
+                deployer.unqueue()
+            else:
+                deployer.rollback(target)
+
+        def probe() -> Answer:
+            status = self._session.host_status(fresh=True)
+            first = status.boots_next
+            if first is not None and first.checksum == target:
+                return Answer(recovery.DONE, {"checksum": target})
+            slots = (status.booted, status.rollback)
+            there = any(slot is not None and slot.checksum == target for slot in slots)
+            return Answer(recovery.ABSENT if there and status.staged is None else recovery.OTHER)
+
+        def undo() -> None:
+            if not is_booted():
+                deployer.unqueue()
+            elif not self._later_boot():
+                requeue(self._session, self._begun.boots_next)
+
+        return Effect("rollback", do, probe, undo=undo)
+
+    def _unstage(self) -> Effect:
+        """The staged deployment `target` goes."""
+        deployer, target = self._session.host.deployer, self._begun.target
+
+        def probe() -> Answer:
+            status = self._session.host_status(fresh=True)
+            if status.staged is not None and status.staged.checksum == target:
+                return Answer(recovery.ABSENT)
+            if self._later_boot() and status.booted and status.booted.checksum == target:
+                return Answer(recovery.GONE)
+            return Answer(recovery.DONE, {"checksum": target})
+
+        return Effect("unstage", lambda: deployer.unstage(target), probe)
