@@ -35,6 +35,7 @@ VERBS = {
     "diff": f"{_COMMANDS}.history:diff",
     "tag": f"{_COMMANDS}.history:tag",
     "note": f"{_COMMANDS}.history:note",
+    "bisect": f"{_COMMANDS}.bisect:bisect",
     "log": f"{_COMMANDS}.log:log",
     "verify": f"{_COMMANDS}.store:verify",
     "export": f"{_COMMANDS}.store:export",

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 DEPLOYMENTS = ("booted", "staged", "rollback", "applied")
 _HEAD = re.compile(r"(?:HEAD|@)(?:~(\d{1,18}))?")
-_NUMBER = re.compile(r"#?(\d{1,18})", re.ASCII)
+# A number has no leading zero; the id of a transaction begins with one.
+_NUMBER = re.compile(r"#?(0|[1-9][0-9]{0,17})", re.ASCII)
 _TRANSACTION = re.compile(r"[0-9a-f][0-9a-f-]{3,35}", re.ASCII)
 _AT = re.compile(r"@\{(.+)\}")
 _HINT = "a point is 12, HEAD~3, a transaction, a tag, a time, booted, staged, rollback or applied"

@@ -21,7 +21,7 @@ from atomicstate.errors import ContainerError, ImageError, NoSpaceError, Validat
 from atomicstate.host.ports import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 BUILD_LIMIT = 3 * 3600.0
 """Seconds after which a build is taken for hanging."""
@@ -218,6 +218,27 @@ class PodmanBuilder:
                 f"building {tag}",
                 hint="`atomicstate containerfile >Containerfile` writes what it reads",
             )
+
+    def run(self, image: Image, argv: Sequence[str], on_line: Callable[[str], None]) -> int:
+        """Run `argv` in a copy of the image's tree, which goes with it; its exit status.
+
+        128 and the signal's number where one ended it. Raises ContainerError.
+        """
+        name = check_reference(image.id).removeprefix("sha256:")
+        # buildah: podman's own `run` needs a container runtime, chroot isolation does not.
+        made = process.run(
+            self.storage.buildah("from", "--pull-never", "--", name), timeout=_LIMIT, check=False
+        )
+        if made.status != 0:
+            raise failure(made, f"making a container of {image.reference}")
+        container = made.text.split()[-1]
+        try:
+            words = self.storage.buildah("run", "--isolation=chroot", "--", container, *argv)
+            limit = process.time_limit(BUILD_LIMIT)
+            finished = process.stream(words, on_line, within=process.CONFINED, timeout=limit)
+        finally:
+            process.run(self.storage.buildah("rm", container), timeout=_LIMIT, check=False)
+        return finished.status if finished.status >= 0 else 128 - finished.status
 
     def remove(self, tag: str) -> None:
         """Drop the image `tag`, what no name refers to, and what a cut-short build left."""

@@ -14,7 +14,7 @@ from msgspec import Struct
 from atomicstate.events.event import BootInstance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from atomicstate.catalog.client import Catalog
@@ -136,6 +136,12 @@ class Builder(Protocol):
 
     def remove(self, tag: str) -> None:
         """Effect: drop the image `tag` and what a build that was cut short left behind."""
+
+    def run(self, image: Image, argv: Sequence[str], on_line: Callable[[str], None]) -> int:
+        """Effect: run `argv` in a copy of the image's tree that goes with it; its exit status.
+
+        128 and the signal's number where one ended it. Raises ContainerError, ImageError.
+        """
 
     def pull(self, reference: str, on_line: Callable[[str], None]) -> None:
         """Effect: fetch what `reference` names in its registry now into local storage.

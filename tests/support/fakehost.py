@@ -203,6 +203,14 @@ class FakeHost:
         self.images.pop(tag, None)
         self._worked("remove")
 
+    def run_in(self, image: Image, argv: Sequence[str], on_line: Callable[[str], None]) -> int:
+        """`has NAME` says whether the image holds the package; `exit N` exits so."""
+        self._effect("run")
+        on_line(" ".join(argv))
+        if argv[0] == "exit":
+            return int(argv[1])
+        return 0 if argv[1] in self.packages_of(image.id) else 1
+
     def pull(self, reference: str, on_line: Callable[[str], None]) -> None:
         """`registry` maps a reference to the packages that its newest image holds."""
         self._effect("pull")
@@ -317,6 +325,7 @@ class Builder:
         self.find, self.build, self.remove = host.find, host.build, host.remove
         self.resolve, self.images = host.resolve_image, host.images_with
         self.pull, self.remove_image = host.pull, host.remove_image
+        self.run = host.run_in
 
 
 class Deployer:
