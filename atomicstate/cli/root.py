@@ -41,6 +41,7 @@ VERBS = {
     "export": f"{_COMMANDS}.store:export",
     "import": f"{_COMMANDS}.store:import_",
     "backup": f"{_COMMANDS}.store:backup",
+    "prune": f"{_COMMANDS}.prune:prune",
     "machine": f"{_COMMANDS}.host:machine",
 }
 

@@ -204,6 +204,39 @@ class LeaveResult(Struct, frozen=True):
     checksum: str | None
 
 
+class PruneObject(Struct, frozen=True):
+    """An image or a deployment (`kind`) that nothing refers to, and the transaction that made it.
+
+    `bytes` is what only this image holds; of a deployment it is not known.
+    """
+
+    kind: str
+    id: str
+    transaction: str
+    bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+
+class PruneProposal(Struct, frozen=True):
+    """What `prune` will remove. `leftovers` are folders of transactions that have ended."""
+
+    objects: list[PruneObject]
+    leftovers: list[str]
+    bytes: int
+    keep: int
+
+
+class PruneResult(Struct, frozen=True):
+    """What `prune` removed; `transaction` is None where there was no image or deployment."""
+
+    transaction: str | None
+    removed: list[PruneObject]
+    leftovers: list[str]
+    bytes: int
+
+
 class BaseResult(Struct, frozen=True):
     """The base that was recorded. `created` (RFC 3339) is when its image was made, if known."""
 

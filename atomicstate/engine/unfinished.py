@@ -206,6 +206,10 @@ def _run_of(session: Session, reporter: Reporter, transaction: str, item: OpenTr
 
     if item.mode in (table.APPLY, table.DEPLOY):
         return ApplyTransaction(session, reporter, transaction, item.begun)
+    if item.mode == table.PRUNE:
+        from atomicstate.engine.prune import PruneTransaction
+
+        return PruneTransaction(session, reporter, transaction, item.begun)
     if item.mode == table.WITHDRAW:
         from atomicstate.engine.withdraw import WithdrawTransaction
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from atomicstate import failpoints, process
 from atomicstate.errors import ContainerError, ImageError, NoSpaceError, ValidationError
-from atomicstate.host.ports import Image
+from atomicstate.host.ports import LABEL_LOG, Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -241,19 +241,26 @@ class PodmanBuilder:
         return finished.status if finished.status >= 0 else 128 - finished.status
 
     def remove(self, tag: str) -> None:
-        """Drop the image `tag`, what no name refers to, and what a cut-short build left."""
+        """Drop the image `tag`, and what a cut-short build left."""
         check_reference(tag)
         failpoints.reach("image.removing")
-        if self.storage.root is not None:
-            self._remove_working_containers()
+        self._remove_working_containers()
         finished = self._run("rmi", "--force", "--ignore", "--", tag)
         if finished.status != 0:
             raise failure(finished, f"removing the image {tag}")
-        # On the machine's own storage nameless images may be another program's, or a person's.
-        if self.storage.root is not None:
-            # A failure leaves garbage, not a wrong state: the next removal tries again.
-            self._run("image", "prune", "--force")
+        self._remove_nameless()
         failpoints.reach("image.removed")
+
+    def clean(self) -> None:
+        """Drop what builds that were cut short left: containers, and images without a name."""
+        self._remove_working_containers()
+        self._remove_nameless()
+
+    def _remove_nameless(self) -> None:
+        # Those with our label alone: an older base lost its name when its tag moved on, and an
+        # image may be built on it still.
+        # A failure leaves garbage, not a wrong state: the next removal tries again.
+        self._run("image", "prune", "--force", f"--filter=label={LABEL_LOG}")
 
     def import_tar(self, tar: Path, tag: str, labels: Mapping[str, str]) -> Image:
         """The image `tag`, of the root file system in `tar`, with `labels`."""
@@ -288,6 +295,8 @@ class PodmanBuilder:
 
     def _remove_working_containers(self) -> None:
         """Builds work in containers of their own; buildah lists them, podman does not."""
+        if self.storage.root is None:
+            return  # the machine's own storage: they may be another program's, or a person's
         listed = self._tool(self.storage.buildah("containers", "--quiet", "--all"))
         for name in listed.text.split():
             self._tool(self.storage.buildah("rm", name))

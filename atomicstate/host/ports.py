@@ -143,6 +143,9 @@ class Builder(Protocol):
         128 and the signal's number where one ended it. Raises ContainerError, ImageError.
         """
 
+    def clean(self) -> None:
+        """Effect: drop what builds that were cut short left behind. No build runs."""
+
     def pull(self, reference: str, on_line: Callable[[str], None]) -> None:
         """Effect: fetch what `reference` names in its registry now into local storage.
 

@@ -211,6 +211,9 @@ class FakeHost:
             return int(argv[1])
         return 0 if argv[1] in self.packages_of(image.id) else 1
 
+    def clean(self) -> None:
+        self._effect("clean")
+
     def pull(self, reference: str, on_line: Callable[[str], None]) -> None:
         """`registry` maps a reference to the packages that its newest image holds."""
         self._effect("pull")
@@ -324,6 +327,7 @@ class Builder:
         self._host = host
         self.find, self.build, self.remove = host.find, host.build, host.remove
         self.resolve, self.images = host.resolve_image, host.images_with
+        self.clean = host.clean
         self.pull, self.remove_image = host.pull, host.remove_image
         self.run = host.run_in
 

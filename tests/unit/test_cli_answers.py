@@ -29,6 +29,7 @@ ASKING = [
     ["base", "set", "localhost/x:1"],
     ["base", "update"],
     ["leave"],
+    ["prune"],
     ["sandbox", "destroy", "nowhere"],
 ]
 
