@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from atomicstate.cli.terminal import Look, clean
+from atomicstate.cli.terminal import Look, can_ask, clean, look_of
 from atomicstate.cli.verbs import Repeating, verb
+from atomicstate.errors import AtomicstateError, ValidationError
 
 if TYPE_CHECKING:
     from atomicstate.cli.app import App
     from atomicstate.engine.results import ApplyProposal, ApplyResult
+    from atomicstate.engine.selecting import Request
+    from atomicstate.engine.session import Session
 
 
 @verb("apply", waits=True, cls=Repeating)
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--with-dependencies", is_flag=True, help="Take along what SEL can't go without.")
 @click.option("--onto", metavar="TXN", default="", help="Build on what this transaction made.")
 @click.option("--discard-staged", is_flag=True, help="Give up what is staged.")
+@click.option("--interactive", is_flag=True, help="Choose in the terminal what goes in.")
 @click.option("--simulate", is_flag=True, help="Show what would be built, do nothing.")
 def apply(
     app: App,
@@ -29,6 +34,7 @@ def apply(
     with_dependencies: bool,
     onto: str,
     discard_staged: bool,
+    interactive: bool,
     simulate: bool,
 ) -> None:
     """Make an image of what is pending, and boot it next.
@@ -45,7 +51,11 @@ def apply(
     from atomicstate.engine.selecting import Request
 
     request = Request(selected, excepted, with_dependencies, onto, discard_staged)
+    if interactive:
+        _must_pick(request)
     with app.session() as session:
+        if interactive:
+            request = _picked(session, request)
         proposal = engine.propose(session, request)
         if simulate:
             app.answer(
@@ -58,6 +68,45 @@ def apply(
         with app.reporting() as reporter:
             result = engine.carry_out(session, proposal, reporter)
     _answer(app, result)
+
+
+def _must_pick(request: Request) -> None:
+    """Raises ValidationError where nobody can choose, or the choice is made already."""
+    if request.selected or request.excepted:
+        raise ValidationError("--interactive chooses itself: give no SEL and no --except")
+    if not can_ask():
+        raise ValidationError(
+            "--interactive needs a terminal", hint="name what goes in: `atomicstate apply SEL...`"
+        )
+
+
+def _picked(session: Session, request: Request) -> Request:
+    """The same request, with what a person chose."""
+    from msgspec.structs import replace
+
+    from atomicstate.cli.picker import pick
+    from atomicstate.cli.render.diff import diff_lines
+    from atomicstate.cli.render.status import pending_lines
+    from atomicstate.engine import apply as engine
+
+    actions = engine.propose(session, request).actions
+    look = look_of(sys.stderr)
+
+    def chosen(places: frozenset[int]) -> Request:
+        words = tuple(str(actions[place].seq) for place in sorted(places))
+        return replace(request, selected=words)
+
+    def preview(places: frozenset[int]) -> list[str]:
+        if not places:
+            return ["Nothing is chosen."]
+        try:
+            proposal = engine.propose(session, chosen(places))
+        except AtomicstateError as error:
+            return [look.paint(clean(text), "red") for text in (error.message, error.hint) if text]
+        return diff_lines(proposal.recipe_before, proposal.recipe, "image.yml", look)
+
+    plain = Look(width=look.width, unicode=look.unicode)
+    return chosen(pick([line.strip() for line in pending_lines(actions, plain)], preview))
 
 
 @verb("switch", waits=True)

@@ -1,0 +1,109 @@
+"""Choosing lines: the keys, the screen, and a person at a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+
+from atomicstate.cli.picker import Picker
+from atomicstate.cli.terminal import Look
+from atomicstate.errors import CanceledError
+
+DOWN, UP = "\x1b[B", "\x1b[A"
+
+
+def pressed(count: int, *keys: str) -> Picker:
+    picker = Picker(count)
+    for key in keys:
+        picker.press(key)
+    return picker
+
+
+def test_everything_goes_in_at_first() -> None:
+    assert pressed(3).chosen == {0, 1, 2}
+
+
+def test_space_takes_one_out_and_in_again() -> None:
+    assert pressed(3, DOWN, " ").chosen == {0, 2}
+    assert pressed(3, DOWN, " ", " ").chosen == {0, 1, 2}
+
+
+def test_the_cursor_goes_round() -> None:
+    assert pressed(3, UP).cursor == 2
+    assert pressed(3, DOWN, DOWN, DOWN).cursor == 0
+
+
+def test_all_or_none() -> None:
+    assert pressed(3, "a").chosen == set()
+    assert pressed(3, " ", "a").chosen == {0, 1, 2}
+
+
+def test_nothing_can_not_be_chosen() -> None:
+    picker = pressed(2, "a")
+    assert not picker.press("\r")
+    assert pressed(2).press("\r")
+
+
+@pytest.mark.parametrize("key", ["q", "\x1b", "\x03"])
+def test_a_person_can_leave(key: str) -> None:
+    with pytest.raises(CanceledError):
+        pressed(2, key)
+
+
+@pytest.mark.parametrize("height", [6, 10, 24, 80])
+@pytest.mark.parametrize("count", [1, 3, 100])
+def test_the_screen_fits_and_shows_the_cursor(height: int, count: int) -> None:
+    look = Look(width=40, height=height)
+    picker = pressed(count, *[DOWN] * (count // 2))
+    items = [f"item {place} " + "x" * 60 for place in range(count)]
+    lines = picker.lines(items, [f"preview {n}" for n in range(200)], look)
+    assert len(lines) <= height
+    assert all(len(line) <= 40 for line in lines)
+    assert any(f"item {picker.cursor} " in line for line in lines)
+
+
+SCRIPT = """
+from atomicstate.cli.picker import pick
+print(sorted(pick(["jq", "tree", "nano"], lambda chosen: [f"{len(chosen)} chosen"])))
+"""
+
+
+def at_a_terminal(*keys: str) -> tuple[int, str]:
+    """Run SCRIPT on a pseudo-terminal, press `keys`; exit status and all that was shown."""
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], stdin=child, stdout=child, stderr=child, close_fds=True
+    )
+    os.close(child)
+    shown = b""
+    waiting = list(keys)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if not select.select([parent], [], [], 0.2)[0]:
+            if waiting and b"chosen" in shown:
+                os.write(parent, waiting.pop(0).encode())
+            if process.poll() is not None:
+                break
+            continue
+        try:
+            shown += os.read(parent, 4096)
+        except OSError:
+            break
+    status = process.wait(10)
+    os.close(parent)
+    return status, shown.decode()
+
+
+def test_a_person_at_a_terminal_chooses() -> None:
+    status, shown = at_a_terminal(DOWN, " ", "\r")
+    assert status == 0
+    assert shown.rstrip().endswith("[0, 2]")
+    assert "2 chosen" in shown
+    # The screen is given back.
+    assert shown.index("\x1b[?1049h") < shown.index("\x1b[?1049l") < shown.index("[0, 2]")
