@@ -31,6 +31,8 @@ VERBS = {
     "resume": f"{_COMMANDS}.recovery:resume",
     "abort": f"{_COMMANDS}.recovery:abort",
     "withdraw": f"{_COMMANDS}.host:withdraw",
+    "undo": f"{_COMMANDS}.steering:undo",
+    "redo": f"{_COMMANDS}.steering:redo",
     "show": f"{_COMMANDS}.history:show",
     "diff": f"{_COMMANDS}.history:diff",
     "tag": f"{_COMMANDS}.history:tag",

@@ -53,11 +53,7 @@ def untag(session: Session, name: str) -> tuple[TagSet, int]:
 
 def note(session: Session, point: str, text: str) -> tuple[NoteAdded, int]:
     """Add a remark to the event at `point`. Raises ValidationError and what resolving raises."""
-    text = text.strip()
-    if not text or len(text) > LONGEST_NOTE:
-        raise ValidationError(f"a note has 1 to {LONGEST_NOTE} characters")
-    if not text.isprintable() and not all(c.isprintable() or c == "\n" for c in text):
-        raise ValidationError("a note is text: no control characters but line ends")
+    text = checked_note(text)
     with session.recording():
         seq = resolve(session, point).seq
         if seq == 0:
@@ -65,3 +61,13 @@ def note(session: Session, point: str, text: str) -> tuple[NoteAdded, int]:
         body = NoteAdded(seq, text)
         [event] = session.append([body])
     return body, event.seq
+
+
+def checked_note(text: str) -> str:
+    """`text` as a note keeps it. Raises ValidationError."""
+    text = text.strip()
+    if not text or len(text) > LONGEST_NOTE:
+        raise ValidationError(f"a note has 1 to {LONGEST_NOTE} characters")
+    if not text.isprintable() and not all(c.isprintable() or c == "\n" for c in text):
+        raise ValidationError("a note is text: no control characters but line ends")
+    return text

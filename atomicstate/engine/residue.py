@@ -100,4 +100,5 @@ def _in_use(system: System, transaction: str, *, overlay: bool) -> bool:
     action = _action_of(system, transaction)
     if action is None:
         return transaction in system.open
-    return overlay or action.seq in (booted(system) or ())
+    here = overlay and action.seq in system.wanted
+    return here or action.seq in (booted(system) or ())

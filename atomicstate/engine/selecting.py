@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from atomicstate.engine import transactions
 from atomicstate.engine.blobbed import plan_of
+from atomicstate.engine.points import resolve
 from atomicstate.errors import ConflictError, NoOperationError, NotFoundError, ValidationError
 from atomicstate.events.asjson import kind
 from atomicstate.events.bodies import ACTIONS, PackageAdded, PackageRemoved
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from atomicstate.engine.session import Session
+    from atomicstate.engine.transactions import Named
     from atomicstate.projectors.independence import Keys
     from atomicstate.projectors.pending import Pending
+    from atomicstate.projectors.state import Action
     from atomicstate.projectors.system import System
 
+_HEAD = re.compile(r"(?:HEAD|@)(?:~\d{1,18})?", re.ASCII)
 # A number has no leading zero; the id of a transaction begins with one for some thousand years.
 _NUMBERS = re.compile(r"#?([1-9][0-9]{0,17})(?:-#?([1-9][0-9]{0,17}))?", re.ASCII)
 
@@ -67,7 +71,7 @@ def select(
     # What is held back was no part of what later actions were resolved against: it ties only
     # what was held back with it.
     thought_of = [*pending, *(held if named else ())]
-    keys = {item.seq: _keys(session, item) for item in thought_of}
+    keys = {item.seq: keys_of(session, item.action) for item in thought_of}
     if request.with_dependencies:
         chosen |= independence.closure(chosen, keys) - excepted
     _refuse_ties(independence.missing(chosen, keys), waiting)
@@ -86,27 +90,47 @@ def _meant(
 def _of_word(
     session: Session, system: System, word: str, waiting: Mapping[int, Pending]
 ) -> set[int]:
-    match = _NUMBERS.fullmatch(word)
-    if match is None:
+    numbers = span(session, word)
+    if numbers is None:
         return _of_transaction(session, word, waiting)
-    first, last = int(match[1]), int(match[2] or match[1])
-    if first > last:
-        raise ValidationError(f"{word}: a range begins with the smaller number")
-    found = {seq for seq in waiting if first <= seq <= last}
-    if not found and not match[2]:
-        raise _why_not(session, system, first)
+    found = {seq for seq in waiting if seq in numbers}
+    if not found and len(numbers) == 1:
+        raise _why_not(session, system, numbers.start)
     if not found:
         raise NoOperationError(f"none of {word} is pending; nothing was changed")
     return found
 
 
-def _of_transaction(session: Session, word: str, waiting: Mapping[int, Pending]) -> set[int]:
+def span(session: Session, word: str) -> range | None:
+    """The numbers of events that `word` means: 12, 12-15, a tag, HEAD~2; None for another word.
+
+    Raises ValidationError, and NotFoundError for what comes before the first event.
+    """
+    match = _NUMBERS.fullmatch(word)
+    if match is None:
+        if not _HEAD.fullmatch(word) and word not in session.system().tags:
+            return None
+        seq = resolve(session, word).seq
+        return range(seq, seq + 1)
+    first, last = int(match[1]), int(match[2] or match[1])
+    if first > last:
+        raise ValidationError(f"{word}: a range begins with the smaller number")
+    return range(first, last + 1)
+
+
+def transaction_named(session: Session, word: str) -> Named:
+    """The transaction whose id begins with `word`. Raises ValidationError, NotFoundError."""
     if not re.fullmatch(r"[0-9a-fA-F-]{4,36}", word, re.ASCII):
         raise ValidationError(
             f"{word[:60]!r} names no action",
-            hint="name one by its number (12), several by a range (12-15) or a transaction's id",
+            hint="name one by its number (12), HEAD~2 or a tag, several by a range (12-15) or a"
+            " transaction's id",
         )
-    named = transactions.find(session, word)
+    return transactions.find(session, word)
+
+
+def _of_transaction(session: Session, word: str, waiting: Mapping[int, Pending]) -> set[int]:
+    named = transaction_named(session, word)
     own = {seq for seq, item in waiting.items() if item.action.transaction == named.id}
     found = own | ({*named.begun.add, *named.begun.drop} & set(waiting))
     if not found:
@@ -132,12 +156,13 @@ def _why_not(session: Session, system: System, seq: int) -> NotFoundError | NoOp
     return NoOperationError(f"#{seq} is in what it would be built on already; nothing was changed")
 
 
-def _keys(session: Session, item: Pending) -> Keys:
-    body = session.event(item.seq).body
+def keys_of(session: Session, action: Action) -> Keys:
+    """What `action` writes and reads, by what libapt resolved for it."""
+    body = session.event(action.seq).body
     plan = Plan()
     if isinstance(body, PackageAdded | PackageRemoved):
         plan = plan_of(session.blobs, body.plan, body.plan_blob)
-    return independence.keys_of(item.action, plan)
+    return independence.keys_of(action, plan)
 
 
 def _refuse_ties(missing: Mapping[int, list[int]], waiting: Mapping[int, Pending]) -> None:
@@ -156,5 +181,10 @@ def _refuse_ties(missing: Mapping[int, list[int]], waiting: Mapping[int, Pending
 
 
 def _shown(item: Pending) -> str:
-    words = " ".join(item.names) or item.action.reference
-    return f"#{item.seq} ({item.kind} {words})"
+    return shown(item.action)
+
+
+def shown(action: Action) -> str:
+    """An action in a sentence."""
+    words = " ".join(action.names) or action.reference
+    return f"#{action.seq} ({action.kind} {words})"

@@ -216,4 +216,8 @@ def _run_of(session: Session, reporter: Reporter, transaction: str, item: OpenTr
         return WithdrawTransaction(session, reporter, transaction, item.begun, item.boot)
     if item.mode in (table.ROLLBACK, table.UNSTAGE):
         return RollbackTransaction(session, reporter, transaction, item.begun, item.boot)
+    if item.mode == table.UNDO:
+        from atomicstate.engine.undo_live import UndoTransaction
+
+        return UndoTransaction(session, reporter, transaction, item.begun, item.boot)
     return LiveTransaction(session, reporter, transaction, item.begun, item.boot)

@@ -114,8 +114,8 @@ class NoteAdded(Body, frozen=True, array_like=True, gc=False, tag="note.added"):
 class TransactionBegun(Body, frozen=True, array_like=True, gc=False, tag="transaction.begun"):
     """One run of the machine begins, with all that it is to do.
 
-    `mode` says what it does: live, overlay, restore, apply, deploy, rollback, unstage, prune
-    or withdraw.
+    `mode` says what it does: live, overlay, restore, apply, deploy, rollback, unstage, prune,
+    withdraw or undo.
     An apply has `add` and `drop` (the selection, as sequence numbers,
     against the deployment of the transaction `parent`, empty for the base as it was at `init`,
     a checksum for one that was adopted),
@@ -128,7 +128,9 @@ class TransactionBegun(Body, frozen=True, array_like=True, gc=False, tag="transa
     a rollback does that with the deployment of the checksum `target`, and an unstage drops it:
     both hold back the actions `held`. A restore carries out its plan again, for the actions
     `add`. A prune removes `objects` ("image <id>", "deployment <checksum>"), a withdraw the
-    paths in /etc that live transactions left and nobody changed.
+    paths in /etc that live transactions left and nobody changed. An undo takes its plan back,
+    and the actions `drop` are not wanted any more then, those of `add` are again, for the reason
+    `target`.
     """
 
     mode: str

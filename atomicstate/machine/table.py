@@ -38,8 +38,9 @@ ROLLBACK = "rollback"
 UNSTAGE = "unstage"
 PRUNE = "prune"
 WITHDRAW = "withdraw"
+UNDO = "undo"
 
-OF_THE_OVERLAY = frozenset({ENABLE, LIVE, RESTORE, WITHDRAW})
+OF_THE_OVERLAY = frozenset({ENABLE, LIVE, RESTORE, WITHDRAW, UNDO})
 """The modes that work on the overlay or what it left, under the recording lock.
 
 The others need the pipeline's.
@@ -59,6 +60,8 @@ MOVES = (
     Move(LIVE, "live", OVERLAY, RECORDED),
     Move(RESTORE, "overlay", IDLE, OVERLAY),
     Move(RESTORE, "live", OVERLAY, RECORDED),
+    Move(UNDO, "overlay", IDLE, OVERLAY),
+    Move(UNDO, "live", OVERLAY, RECORDED),
     *(Move(APPLY, *move) for move in _MAKING),
     Move(APPLY, "promote", SWITCHED, SWITCHED),
     *(Move(DEPLOY, *move) for move in _MAKING),
@@ -81,6 +84,7 @@ START = {
     UNSTAGE: SWITCHED,
     PRUNE: IDLE,
     WITHDRAW: IDLE,
+    UNDO: IDLE,
 }
 """Where a transaction of each mode begins, and where a rollback leads back to."""
 

@@ -61,6 +61,20 @@ def missing(selected: Collection[int], keys: Mapping[int, Keys]) -> dict[int, li
     return found
 
 
+def standing_on(gone: Collection[int], keys: Mapping[int, Keys]) -> dict[int, list[int]]:
+    """For each action that does not go, and is tied to earlier ones of `gone`: these, in order.
+
+    `keys` has every action that is to be thought of, by number.
+    """
+    found = {}
+    for seq in sorted(keys.keys() - set(gone)):
+        before = sorted(other for other in gone if other < seq)
+        tied = [other for other in before if not keys[seq].independent_of(keys[other])]
+        if tied:
+            found[seq] = tied
+    return found
+
+
 def closure(selected: Collection[int], keys: Mapping[int, Keys]) -> frozenset[int]:
     """`selected`, with every earlier action that one of them can't be applied without."""
     whole = set(selected)

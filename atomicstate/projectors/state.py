@@ -27,6 +27,7 @@ LAST_STEPS = {
     "unstage": "unstage",
     "prune": "prune",
     "withdraw": "withdraw",
+    "undo": "live",
 }
 """The step that ends a transaction, by mode. The other modes end with a fact of their own."""
 

@@ -19,6 +19,7 @@ from atomicstate.events.bodies import (
     TransactionBegun,
     TransactionRolledBack,
     TransactionStaged,
+    WantedChanged,
 )
 from atomicstate.events.event import Event
 from atomicstate.projectors import state
@@ -111,7 +112,7 @@ class _Story:
         body = event.body
         if isinstance(body, TransactionBegun):
             self._begun, self._mode = event, body.mode
-        elif isinstance(body, PackageAdded | PackageRemoved | BaseSet):
+        elif isinstance(body, PackageAdded | PackageRemoved | BaseSet | WantedChanged):
             self._action = event.seq
         elif isinstance(body, TransactionStaged):
             self._staged = body

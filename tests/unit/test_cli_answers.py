@@ -30,6 +30,8 @@ ASKING = [
     ["base", "update"],
     ["leave"],
     ["prune"],
+    ["undo", "2"],
+    ["redo", "2"],
     ["sandbox", "destroy", "nowhere"],
 ]
 

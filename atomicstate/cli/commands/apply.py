@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from atomicstate.cli.remarks import add_remark, check_remark, remark
 from atomicstate.cli.terminal import Look, can_ask, clean, look_of
 from atomicstate.cli.verbs import Repeating, verb
 from atomicstate.errors import AtomicstateError, ValidationError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--discard-staged", is_flag=True, help="Give up what is staged.")
 @click.option("--interactive", is_flag=True, help="Choose in the terminal what goes in.")
 @click.option("--simulate", is_flag=True, help="Show what would be built, do nothing.")
+@remark
 def apply(
     app: App,
     *,
@@ -36,6 +38,7 @@ def apply(
     discard_staged: bool,
     interactive: bool,
     simulate: bool,
+    note: str | None,
 ) -> None:
     """Make an image of what is pending, and boot it next.
 
@@ -45,6 +48,7 @@ def apply(
     SEL is an action's number (12), a range (12-15), or a transaction's id or its start. Without
     SEL all that is pending goes in; what a rollback holds back goes in where it is named.
     """
+    check_remark(note)
     if not simulate:
         app.must_ask()
     from atomicstate.engine import apply as engine
@@ -67,6 +71,7 @@ def apply(
         app.ask("Build this, and boot it next?")
         with app.reporting() as reporter:
             result = engine.carry_out(session, proposal, reporter)
+        add_remark(session, result.transaction, note)
     _answer(app, result)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atomicstate.cli.remarks import add_remark, check_remark, remark
 from atomicstate.cli.terminal import clean
 from atomicstate.cli.verbs import group, verb
 
@@ -20,12 +21,14 @@ _ID = 19
 
 @verb("set")
 @click.argument("image")
-def set_(app: App, image: str) -> None:
+@remark
+def set_(app: App, image: str, *, note: str | None) -> None:
     """Take IMAGE as the base.
 
     It is recorded, and pending: the next `apply` builds on it (`switch` does both). IMAGE must be
     in local storage.
     """
+    check_remark(note)
     app.must_ask()
     from atomicstate.engine import base as engine
 
@@ -36,6 +39,7 @@ def set_(app: App, image: str) -> None:
         app.ask("Record this?")
         with app.reporting() as reporter:
             result = engine.record(session, proposal, reporter)
+        add_remark(session, result.seq, note)
     _answer(app, result)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from atomicstate.cli.remarks import add_remark, check_remark, remark
 from atomicstate.cli.terminal import Look, clean
 from atomicstate.cli.verbs import group, verb
 
@@ -21,27 +22,32 @@ def _parameters(function: Callable[..., None]) -> Callable[..., None]:
     function = click.option(
         "--no-live", is_flag=True, help="Record it alone; `apply` makes it real."
     )(function)
+    function = remark(function)
     return click.argument("names", nargs=-1, required=True, metavar="NAME...")(function)
 
 
 @verb("add")
 @_parameters
-def add(app: App, names: tuple[str, ...], *, simulate: bool, no_live: bool) -> None:
+def add(
+    app: App, names: tuple[str, ...], *, simulate: bool, no_live: bool, note: str | None
+) -> None:
     """Install packages at once, in the overlay, and record it.
 
     The plan is shown and confirmed first. The next `apply` puts them into the image.
     """
-    _change(app, "add", names, simulate=simulate, live=not no_live)
+    _change(app, "add", names, simulate=simulate, live=not no_live, note=note)
 
 
 @verb("remove")
 @_parameters
-def remove(app: App, names: tuple[str, ...], *, simulate: bool, no_live: bool) -> None:
+def remove(
+    app: App, names: tuple[str, ...], *, simulate: bool, no_live: bool, note: str | None
+) -> None:
     """Remove packages at once, in the overlay, and record it.
 
     The plan is shown and confirmed first. The next `apply` takes them out of the image.
     """
-    _change(app, "remove", names, simulate=simulate, live=not no_live)
+    _change(app, "remove", names, simulate=simulate, live=not no_live, note=note)
 
 
 @verb("update")
@@ -61,7 +67,16 @@ package = group(
 )
 
 
-def _change(app: App, what: str, names: tuple[str, ...], *, simulate: bool, live: bool) -> None:
+def _change(
+    app: App,
+    what: str,
+    names: tuple[str, ...],
+    *,
+    simulate: bool,
+    live: bool,
+    note: str | None,
+) -> None:
+    check_remark(note)
     if not simulate:
         app.must_ask()
     from atomicstate.engine import packages as engine
@@ -78,6 +93,7 @@ def _change(app: App, what: str, names: tuple[str, ...], *, simulate: bool, live
         app.ask("Do this?")
         with app.reporting() as reporter:
             result = engine.carry_out(session, proposal, reporter)
+        add_remark(session, result.seq, note)
     app.answer(lambda: _result_data(result), lambda look: _result_text(result, look))
 
 
