@@ -11,13 +11,23 @@ import pytest
 from atomicstate.errors import NotFoundError
 from atomicstate.host.sandbox import lifecycle
 from tests import standin
-from tests.support.sandboxes import copy_of, shared_template
+from tests.support.sandboxes import DRIVER, copy_of, shared_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from atomicstate.host.sandbox.host import SandboxHost
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _standins_throughout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """With ATOMICSTATE_SANDBOX_DRIVER=bootc every test finds the stand-ins."""
+    if DRIVER != "bootc":
+        yield
+        return
+    with _standins_on_path(tmp_path_factory):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +58,12 @@ def shared_host(
 @pytest.fixture(scope="module")
 def standins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The stand-ins for the tools of a bootc host come first on PATH."""
+    with _standins_on_path(tmp_path_factory):
+        yield
+
+
+@contextlib.contextmanager
+def _standins_on_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = standin.install(tmp_path_factory.mktemp("standin") / "bin")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(folder), prepend=os.pathsep)
@@ -63,7 +79,7 @@ def bootc_host(
     yield from _own_sandbox(sandbox_template, directory, "bootc")
 
 
-def _own_sandbox(template: Path, directory: Path, driver: str = "ostree") -> Iterator[SandboxHost]:
+def _own_sandbox(template: Path, directory: Path, driver: str = DRIVER) -> Iterator[SandboxHost]:
     try:
         yield copy_of(template, directory, driver)
     finally:

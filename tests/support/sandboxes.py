@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import lzma
+import os
 import shutil
 import subprocess
 import uuid
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LIMIT = 240
+DRIVER = os.environ.get("ATOMICSTATE_SANDBOX_DRIVER", "ostree")
+"""The driver of every sandbox that does not name one: the whole suite runs with either."""
 
 
 @contextmanager
@@ -106,7 +109,7 @@ MUTABLE = (
 )
 
 
-def copy_of(template: Path, directory: Path, driver: str = "ostree") -> SandboxHost:
+def copy_of(template: Path, directory: Path, driver: str = DRIVER) -> SandboxHost:
     """A sandbox in `directory` as `create` leaves it, from one that is switched off.
 
     A user's sandbox can't be copied: podman's database holds its paths, and the marker the name
