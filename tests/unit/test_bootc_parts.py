@@ -11,6 +11,7 @@ from atomicstate.host.adoption import check_deployment, check_image_policy, chec
 from atomicstate.host.bootc import progress_of
 from atomicstate.host.bootc_status import Entry, Status
 from atomicstate.host.podman import PodmanBuilder, Storage
+from atomicstate.host.ports import LABEL_LOG
 from atomicstate.process import SideChannel, stream
 
 ACCEPT = [{"type": "insecureAcceptAnything"}]
@@ -141,7 +142,11 @@ def test_in_the_machines_own_storage_other_peoples_things_stay(tmp_path, monkeyp
 
     PodmanBuilder(Storage()).remove("localhost/x:1")
 
-    assert (tmp_path / "calls").read_text() == "podman rmi --force --ignore -- localhost/x:1\n"
+    # No working container, and of the images without a name only those that we labelled.
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        "podman rmi --force --ignore -- localhost/x:1",
+        f"podman image prune --force --filter=label={LABEL_LOG}",
+    ]
 
 
 def test_a_tools_second_stream_of_lines_is_handed_over_as_it_comes():
