@@ -73,12 +73,18 @@ class Catalog:
         *,
         given_install: Sequence[str] = (),
         given_remove: Sequence[str] = (),
+        versions: Mapping[str, str] | None = None,
+        unclean: bool = False,
     ) -> Plan:
         """What installing and removing these names does, on top of the tree and what is given.
 
         `given_*` are pending wishes that are not in the tree; the plan holds only what comes on
         top of them, and is empty where that is nothing. A package that is installed is upgraded
         where a newer version is offered, as apt does. Nothing is removed for being unused.
+
+        `versions` are those that names (`name` or `name:architecture`) shall have where they are
+        offered still. With `unclean` a tree whose last change was cut short is taken as it is:
+        for a plan that is not to be carried out in it.
 
         Raises ValidationError, NotFoundError naming every unknown name, LockedError, and AptError
         for what can't be: with libapt's reasons, or because the system needs what would go.
@@ -92,6 +98,8 @@ class Catalog:
             remove=validate_names(remove),
             given_install=validate_names(given_install),
             given_remove=validate_names(given_remove),
+            versions=dict(versions or {}),
+            unclean=unclean,
         )
         answer = self._ask(request, _ignore)
         if not isinstance(answer, protocol.Resolved):

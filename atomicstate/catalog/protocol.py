@@ -30,6 +30,8 @@ class Request(Struct, frozen=True):
     remove: tuple[str, ...] = ()
     given_install: tuple[str, ...] = ()
     given_remove: tuple[str, ...] = ()
+    versions: dict[str, str] = {}
+    unclean: bool = False
 
 
 class Progress(Struct, frozen=True, tag="progress"):

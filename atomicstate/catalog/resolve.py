@@ -14,7 +14,7 @@ from atomicstate.errors import AptError, NotFoundError
 from atomicstate.events.plan import PackageChange, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from atomicstate.catalog.libapt import Cache, DepCache, Package, PackageRecords, Version
     from atomicstate.catalog.protocol import Request
@@ -40,7 +40,8 @@ def resolve(request: Request) -> Plan:
     apt = apt_pkg()
     tree.require_unlocked()
     tree.merge_journal()
-    _refuse_unclean()
+    if not request.unclean:
+        _refuse_unclean()
     try:
         cache = apt.Cache(None)
         depcache = apt.DepCache(cache)
@@ -51,6 +52,7 @@ def resolve(request: Request) -> Plan:
             "the tree's packages don't fit together as they are; nothing was changed",
             hint="`apt-get check` in the tree says which, `apt-get -f install` mends it",
         )
+    _prefer(cache, depcache, request.versions)
     try:
         given = _find(cache, depcache, request.given_install, request.given_remove)
     except NotFoundError as error:
@@ -71,6 +73,16 @@ def resolve(request: Request) -> Plan:
     before = _versions(cache, depcache, only_marked=True)
     _mark(cache, depcache, asked, given)
     return _difference(cache, depcache, before, asked)
+
+
+def _prefer(cache: Cache, depcache: DepCache, versions: Mapping[str, str]) -> None:
+    """Let these versions be the candidates, where they are offered."""
+    for name, wanted in versions.items():
+        package = _lookup(cache, name)
+        for version in package.version_list if package is not None else ():
+            if version.ver_str == wanted and version.downloadable:
+                depcache.set_candidate_ver(package, version)
+                break
 
 
 def _refuse_unclean() -> None:

@@ -9,6 +9,7 @@ from atomicstate.catalog.client import PlanState
 from atomicstate.engine import leftovers, residue
 from atomicstate.engine.blobbed import plan_of
 from atomicstate.engine.runner import Answer, Effect, Runner
+from atomicstate.errors import HostError
 from atomicstate.events.bodies import LiveBroken, PackageAdded, PackageRemoved
 from atomicstate.machine import recovery, table
 from atomicstate.machine.pipeline import Pipeline
@@ -21,12 +22,23 @@ if TYPE_CHECKING:
     from atomicstate.engine.session import Session
     from atomicstate.events.bodies import AnyBody, TransactionBegun
     from atomicstate.events.event import BootInstance, Event
+    from atomicstate.projectors.system import System
 
 _STATES = {
     PlanState.DONE: recovery.DONE,
     PlanState.ABSENT: recovery.ABSENT,
     PlanState.PARTIAL: recovery.PARTIAL,
 }
+
+
+def refuse_broken(system: System) -> None:
+    """Raises HostError where /usr is not to be relied on before the next boot."""
+    if system.broken:
+        raise HostError(
+            "an earlier change of the running system could be neither finished nor taken back"
+            f" ({system.broken}); nothing was changed",
+            hint="reboot: that takes the overlay away; until then `--no-live` records alone",
+        )
 
 
 def action_of(begun: TransactionBegun, *, live: bool) -> AnyBody:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from atomicstate.catalog.names import validate_names
 from atomicstate.engine.blobbed import plan_of, store_plan
+from atomicstate.engine.live import refuse_broken
 from atomicstate.engine.results import PackageProposal, PackageResult
 from atomicstate.engine.unfinished import resume_live, warn_unfinished
 from atomicstate.errors import AptError, ConflictError, CorruptError, HostError, NoOperationError
@@ -37,6 +38,8 @@ def propose(session: Session, verb: str, names: Sequence[str], *, live: bool) ->
     """
     names = validate_names(names)
     system = session.observe()
+    if live:
+        refuse_broken(system)
     wishes = _Wishes(session, system)
     catalog = session.host.catalog
     waiting = pending(system)
@@ -45,6 +48,7 @@ def propose(session: Session, verb: str, names: Sequence[str], *, live: bool) ->
         names if verb == REMOVE else (),
         given_install=_given(waiting, "package.added"),
         given_remove=_given(waiting, "package.removed"),
+        unclean=bool(system.broken),
     )
     installed = catalog.installed(names)
     needless = wishes.needless(verb, names, installed)

@@ -150,7 +150,7 @@ def _one(
     if not forward and item.mode == table.APPLY and not run.settled():
         return _unstaged(session, reporter, transaction, item)
     if not forward:
-        reporter.note("what it was to make boot next did boot: `atomicstate rollback` goes back")
+        reporter.note("it can't be taken back any more, so it is finished instead")
     try:
         events = run.resume(statuses)
     except AtomicstateError as error:

@@ -38,6 +38,8 @@ class FakeHost:
     def __init__(self, base: Sequence[str] = ("bash", "coreutils")) -> None:
         self.available = {"jq", "oniguruma", "tree", "hello", "nano", "vim", *base}
         self.depends = {"jq": ("oniguruma",)}
+        self.newest: dict[str, str] = {}
+        self.older: set[tuple[str, str]] = set()
         self.failing: dict[str, BaseException] = {}
         self.after: dict[str, BaseException] = {}
         self.images: dict[str, tuple[Image, frozenset[str]]] = {}
@@ -94,15 +96,24 @@ class FakeHost:
         *,
         given_install: Sequence[str] = (),
         given_remove: Sequence[str] = (),
+        versions: Mapping[str, str] | None = None,
+        unclean: bool = False,
     ) -> Plan:
         unknown = [name for name in (*install, *remove) if name not in self.available]
         if unknown:
             raise NotFoundError(f"no package named {', '.join(unknown)}")
         before = self._with(self.tree, given_install, given_remove)
         after = self._with(before, install, remove)
-        comes = [PackageChange("install", n, "1.0", "all") for n in sorted(after - before)]
+        comes = [
+            PackageChange("install", n, self._version(n, versions or {}), "all")
+            for n in sorted(after - before)
+        ]
         goes = [PackageChange("remove", n, "1.0", "all") for n in sorted(before - after)]
         return Plan((*comes, *goes), 1000 * len(comes), 3000 * len(comes))
+
+    def _version(self, name: str, wanted: Mapping[str, str]) -> str:
+        newest = self.newest.get(name, "1.0")
+        return wanted[name] if (name, wanted.get(name)) in self.older else newest
 
     def _with(self, tree: set[str], install: Sequence[str], remove: Sequence[str]) -> set[str]:
         wanted = {*install, *(d for name in install for d in self.depends.get(name, ()))}

@@ -11,7 +11,7 @@ from atomicstate.cli.verbs import group, verb
 
 if TYPE_CHECKING:
     from atomicstate.cli.app import App
-    from atomicstate.engine.results import InitResult, OverlayResult, StatusResult
+    from atomicstate.engine.results import InitResult, OverlayResult, RestoreResult, StatusResult
 
 
 @verb("init")
@@ -112,6 +112,20 @@ def enable(app: App) -> None:
     _answer_overlay(app, result)
 
 
+@verb("restore")
+def restore(app: App) -> None:
+    """Put back into /usr what live commands put there before the last boot.
+
+    In the versions of then, where they are offered still.
+    """
+    from atomicstate.engine.restore import restore as run
+    from atomicstate.events.asjson import fields_of
+
+    with app.session() as session, app.reporting() as reporter:
+        result = run(session, reporter)
+    app.answer(lambda: fields_of(result), lambda _look: _restored_text(result))
+
+
 @verb("status")
 def overlay_status(app: App) -> None:
     """Show whether an overlay lies on /usr, and whether it takes changes."""
@@ -125,7 +139,11 @@ def overlay_status(app: App) -> None:
 overlay = group(
     "overlay",
     "The writable, transient overlay on /usr.",
-    {"enable": f"{__name__}:enable", "status": f"{__name__}:overlay_status"},
+    {
+        "enable": f"{__name__}:enable",
+        "restore": f"{__name__}:restore",
+        "status": f"{__name__}:overlay_status",
+    },
 )
 
 
@@ -134,6 +152,14 @@ def _answer_overlay(app: App, result: OverlayResult) -> None:
     from atomicstate.events.asjson import plain
 
     app.answer(lambda: plain(result), lambda _look: f"The overlay is {overlay_text(result)}.")
+
+
+def _restored_text(result: RestoreResult) -> str:
+    if result.transaction is None and not result.notes:
+        return "No boot took anything away: nothing to do."
+    lines = [f"put back {name}" for name in result.installed]
+    lines += [f"taken out again {name}" for name in result.removed]
+    return "\n".join(map(clean, [*lines, *result.notes]))
 
 
 def _init_text(result: InitResult, look: Look) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
+
 from atomicstate.cli.terminal import Look, clean
 from atomicstate.cli.verbs import verb
 from atomicstate.errors import LockedError
@@ -11,15 +13,40 @@ from atomicstate.errors import LockedError
 if TYPE_CHECKING:
     from atomicstate.cli.app import App
     from atomicstate.engine.results import RecoveryResult, UnfinishedResult
+    from atomicstate.engine.resume import Outlook
 
 
 @verb("resume", waits=True)
-def resume(app: App) -> None:
-    """Go on with work that was cut short.
+@click.option(
+    "--boot", is_flag=True, help="For the unit at boot: ask nothing, leave out what can't be had."
+)
+def resume(app: App, *, boot: bool) -> None:
+    """Go on with work that was cut short, bring back what a boot lost.
 
-    From the step where it stopped; what was being taken back is taken back to its end.
+    From the step where it stopped; what was being taken back is taken back to its end. Then the
+    packages of an overlay that is gone are put back, and a staged deployment that did not come up
+    is staged again.
     """
-    _recover(app, forward=True)
+    from atomicstate.engine import leftovers
+    from atomicstate.engine import resume as engine
+    from atomicstate.events.asjson import fields_of
+
+    with app.session() as session:
+        if boot and not session.state.has_log:
+            _nothing(app, [])
+            return
+        leftovers.clean(session)
+        found = engine.outlook(session)
+        if not found:
+            _nothing(app, found.notes)
+            return
+        _refuse_running(found.unfinished)
+        app.show(lambda look: _outlook_text(found, look))
+        if not boot:
+            app.ask("Go on with it?" if found.unfinished else "Bring it back?")
+        with app.reporting() as reporter:
+            result = engine.resume(session, reporter, boot=boot)
+    app.answer(lambda: fields_of(result), lambda _look: _result_text(result))
 
 
 @verb("abort", waits=True)
@@ -28,10 +55,6 @@ def abort(app: App) -> None:
 
     What it had staged is dropped; what was booted meanwhile is finished instead.
     """
-    _recover(app, forward=False)
-
-
-def _recover(app: App, *, forward: bool) -> None:
     from atomicstate.engine import leftovers
     from atomicstate.engine import unfinished as engine
     from atomicstate.events.asjson import fields_of
@@ -40,20 +63,24 @@ def _recover(app: App, *, forward: bool) -> None:
         leftovers.clean(session)
         found = engine.found(session)
         if not found:
-            app.answer(lambda: {"done": []}, lambda _look: "Nothing was cut short: nothing to do.")
+            _nothing(app, [])
             return
         _refuse_running(found)
         app.show(lambda look: _found_text(found, look))
-        app.ask("Go on with it?" if forward else "Take it back?")
+        app.ask("Take it back?")
         with app.reporting() as reporter:
-            run = engine.resume if forward else engine.abort
-            result = run(session, reporter)
+            result = engine.abort(session, reporter)
     app.answer(lambda: fields_of(result), lambda _look: _result_text(result))
+
+
+def _nothing(app: App, notes: list[str]) -> None:
+    sentences = notes or ["Nothing was cut short: nothing to do."]
+    app.answer(lambda: {"done": [], "notes": notes}, lambda _look: "\n".join(map(clean, sentences)))
 
 
 def _refuse_running(found: list[UnfinishedResult]) -> None:
     running = [item for item in found if item.running]
-    if len(running) == len(found):
+    if running and len(running) == len(found):
         raise LockedError(
             f"`{running[0].verb}` of {running[0].user} is still running; nothing was changed"
         )
@@ -70,10 +97,22 @@ def _found_text(found: list[UnfinishedResult], look: Look) -> str:
     return "\n".join([look.paint("Cut short", "heading"), *lines])
 
 
+def _outlook_text(found: Outlook, look: Look) -> str:
+    lines = [_found_text(found.unfinished, look)] if found.unfinished else []
+    if found.names or found.stages:
+        lines.append(look.paint("Lost at the last boot", "heading"))
+    if found.names:
+        lines.append(f"  of the overlay: {clean(', '.join(found.names))}")
+    if found.stages:
+        lines.append(f"  the staged deployment of {found.stages}")
+    return "\n".join(lines + [clean(note) for note in found.notes])
+
+
 def _result_text(result: RecoveryResult) -> str:
     words = {"finished": "went through", "rolled_back": "was taken back"}
     lines = [
         f"{item.mode} {item.transaction} {words[item.outcome]} (event {item.seq})."
         for item in result.done
     ]
+    lines += [clean(note) for note in result.notes]
     return "\n".join(lines or ["It ended by itself meanwhile: nothing to do."])
