@@ -334,13 +334,13 @@ class Log:
 
     def rows(self, start: int = 1, stop: int | None = None) -> Iterator[list[tuple[bytes, bytes]]]:
         """Batches of keys and records as stored, unchecked, any stray key among them."""
-        begin, end = key_of(start), self._end(stop)
+        begin, end = key_of(start), key_of(self._end(stop))
         while True:
             with self._reading() as transaction, transaction.cursor() as cursor:
                 if not cursor.set_range(begin):
                     return
                 rows = list(islice(cursor.iternext(), BATCH))
-            inside = [row for row in rows if row[0] < key_of(end)]
+            inside = rows if rows[-1][0] < end else [row for row in rows if row[0] < end]
             if inside:
                 yield inside
             if len(inside) < BATCH:

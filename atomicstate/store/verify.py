@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from msgspec import Raw, Struct, defstruct
 
 from atomicstate.errors import CorruptError, NotFoundError, ValidationError
 from atomicstate.events.asjson import kind
+from atomicstate.events.bodies import ALL
 from atomicstate.events.codec import GENESIS, HASH_SIZE, chain, wire_kind
 from atomicstate.events.event import UnknownEvent
 from atomicstate.store.failures import RESTORE_HINT
 from atomicstate.store.log import Head, broken, key_of, missing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from atomicstate.events.event import Event
     from atomicstate.store.blobs import Blobs
     from atomicstate.store.log import Log
@@ -19,6 +26,33 @@ if TYPE_CHECKING:
 
 BLOB_FIELDS = ("plan_blob", "recipe", "containerfile", "output", "found")
 """Fields of bodies that name a blob (or are empty), whatever the kind."""
+
+
+def _glance(body: type[Struct]) -> type[Struct]:
+    """A Struct that reads, of a kind's fields, those that name blobs, and passes over the rest."""
+    fields = body.__struct_fields__
+    count = max((fields.index(name) + 1 for name in BLOB_FIELDS if name in fields), default=0)
+    of: list[tuple[str, type, Any]] = [
+        (name, str, "") if name in BLOB_FIELDS else (name, Raw, Raw()) for name in fields[:count]
+    ]
+    return defstruct(
+        f"_{body.__name__}", of, array_like=True, gc=False, tag=body.__struct_config__.tag
+    )
+
+
+_GLANCES = tuple(_glance(body) for body in ALL)
+_NAMING = {
+    kind: tuple(name for name in BLOB_FIELDS if name in kind.__struct_fields__) for kind in _GLANCES
+}
+
+
+_Body: Any = _GLANCES[0]
+for _kind in _GLANCES:
+    _Body |= _kind
+
+# The start of an event.
+_Narrow: Any = defstruct("_Narrow", [("seq", int), ("body", _Body)], array_like=True, gc=False)
+_decode_narrow = msgspec.msgpack.Decoder(list[_Narrow]).decode
 
 
 class Report(NamedTuple):
@@ -78,6 +112,8 @@ class _Walk:
         self.head = log.head()
         # After the head: the events up to it are of the kinds that the header names by then.
         self._kinds = frozenset(log.header.kinds)
+        # The last field of an event, as MessagePack writes it, unless newer versions add some.
+        self._log_id_end = b"\xc4\x10" + log.log_id
         self.checked = 0
         self.unknown = 0
         self.whole: set[str] = set()
@@ -89,22 +125,51 @@ class _Walk:
             raise NotFoundError(f"there is no event {seq}; the newest is {self.head.seq}")
         previous = log.hash_at(seq - 1)
         for rows in log.rows(seq, self.head.seq + 1):
-            for key, record in rows:
-                if key != key_of(seq):
-                    raise self._wrong_key(seq, key)
-                encoded, stored = record[:-HASH_SIZE], record[-HASH_SIZE:]
-                if chain(previous, encoded) != stored:
-                    raise broken(seq)
-                self._check(seq, record)
-                if stored == self._anchor:
-                    self.anchor_at = seq
-                previous = stored
-                seq += 1
+            previous = self._batch(seq, previous, rows)
+            seq += len(rows)
         if seq <= self.head.seq:
             raise missing(seq)
         self.checked = seq - self._start
         if self._anchor is not None and self.anchor_at is None:
             self._find_anchor()
+
+    def _batch(self, seq: int, previous: bytes, rows: list[tuple[bytes, bytes]]) -> bytes:
+        """Check records that follow one another, from the number `seq` on; the last one's hash."""
+        # Keys are unique and sorted: where the last one is right, so are all before it.
+        in_step = rows[-1][0] == key_of(seq + len(rows) - 1)
+        log_id_end, kinds, blobs = self._log_id_end, self._kinds, self._blobs
+        for (key, record), event in zip(rows, self._narrow(rows), strict=True):
+            if not in_step and key != key_of(seq):
+                raise self._wrong_key(seq, key)
+            encoded, stored = record[:-HASH_SIZE], record[-HASH_SIZE:]
+            if chain(previous, encoded) != stored:
+                raise broken(seq)
+            # What is as usual is seen at a glance: most of the time would go into a full reading.
+            if (
+                event is None
+                or event.seq != seq
+                or not encoded.endswith(log_id_end)
+                or event.body.__struct_config__.tag not in kinds
+            ):
+                self._check(seq, record)
+            elif blobs is not None:
+                body = event.body
+                for name in _NAMING[body.__class__]:
+                    if digest := getattr(body, name):
+                        self._check_named(blobs, seq, [digest])
+            if stored == self._anchor:
+                self.anchor_at = seq
+            previous = stored
+            seq += 1
+        return previous
+
+    def _narrow(self, rows: list[tuple[bytes, bytes]]) -> Iterable[Any]:
+        """The numbers and blobs of the events; None for each where one of them is not as usual."""
+        array = b"\xdd" + len(rows).to_bytes(4, "big")
+        try:
+            return _decode_narrow(array + b"".join([record[:-HASH_SIZE] for _key, record in rows]))
+        except (msgspec.DecodeError, ValueError):  # ValueError: bytes that are no text
+            return repeat(None, len(rows))
 
     def _wrong_key(self, seq: int, key: bytes) -> CorruptError:
         if len(key) == len(key_of(seq)) and key > key_of(seq):
@@ -126,17 +191,18 @@ class _Walk:
                 hint=RESTORE_HINT,
             )
         if self._blobs is not None:
-            self._check_references(self._blobs, event)
+            self._check_named(self._blobs, seq, references(event))
 
-    def _check_references(self, blobs: Blobs, event: Event | UnknownEvent) -> None:
-        for digest in references(event):
-            if digest in self.whole or blobs.is_redacted(digest):
+    def _check_named(self, blobs: Blobs, seq: int, digests: list[str]) -> None:
+        """The blobs that the event `seq` names are there and whole, or were redacted."""
+        for digest in digests:
+            if not digest or digest in self.whole or blobs.is_redacted(digest):
                 continue
             try:
                 blobs.get(digest)
             except (NotFoundError, ValidationError, CorruptError) as error:
                 raise CorruptError(
-                    f"event {event.seq}: {error.message}", seq=event.seq, hint=RESTORE_HINT
+                    f"event {seq}: {error.message}", seq=seq, hint=RESTORE_HINT
                 ) from error
             self.whole.add(digest)
 
