@@ -33,6 +33,7 @@ VERBS = {
     "withdraw": f"{_COMMANDS}.host:withdraw",
     "undo": f"{_COMMANDS}.steering:undo",
     "redo": f"{_COMMANDS}.steering:redo",
+    "replay": f"{_COMMANDS}.steering:replay",
     "show": f"{_COMMANDS}.history:show",
     "diff": f"{_COMMANDS}.history:diff",
     "tag": f"{_COMMANDS}.history:tag",

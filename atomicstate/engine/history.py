@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from atomicstate.engine.points import Point
     from atomicstate.engine.session import Session
     from atomicstate.events.plan import PackageChange
+    from atomicstate.projectors.system import System
 
 
 class PackageDifference(Struct, frozen=True):
@@ -49,13 +50,29 @@ class Difference(Struct, frozen=True):
 
 def difference(session: Session, before: Point, after: Point) -> Difference:
     """What changes from `before` to `after`. Raises NotFoundError for one before `init`."""
-    old_view, old = documents.view(session, before)
-    new_view, new = documents.view(session, after)
+    return between(
+        session,
+        before.seq,
+        documents.view(session, before),
+        after.seq,
+        documents.view(session, after),
+    )
+
+
+def between(
+    session: Session,
+    before: int,
+    there: tuple[System, frozenset[int]],
+    after: int,
+    here: tuple[System, frozenset[int]],
+) -> Difference:
+    """What changes from the event `before` to `after`, of the views and actions at both."""
+    (old_view, old), (new_view, new) = there, here
     old_base, old_id, _ = base_of(old_view, old)
     new_base, new_id, _ = base_of(new_view, new)
     return Difference(
-        before=before.seq,
-        after=after.seq,
+        before=before,
+        after=after,
         recipe_before=documents.recipe_document(session, old_view, old).content,
         recipe_after=documents.recipe_document(session, new_view, new).content,
         base_before=f"{old_base} ({old_id[:19]})",

@@ -32,6 +32,8 @@ ASKING = [
     ["prune"],
     ["undo", "2"],
     ["redo", "2"],
+    ["replay", "--to", "2", "--restore"],
+    ["replay", "--to", "2", "--apply"],
     ["sandbox", "destroy", "nowhere"],
 ]
 

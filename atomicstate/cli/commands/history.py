@@ -85,10 +85,11 @@ def diff(app: App, before: str, after: str, *, stat: bool) -> None:
 
         return difference_text(found, look, stat=stat)
 
-    app.answer(lambda: _difference_data(found), page)
+    app.answer(lambda: difference_data(found), page)
 
 
-def _difference_data(found: Difference) -> dict[str, Any]:
+def difference_data(found: Difference) -> dict[str, Any]:
+    """A difference as JSON shows it: the recipe as a unified diff."""
     from difflib import unified_diff
 
     from atomicstate.events.asjson import plain

@@ -1,4 +1,4 @@
-"""`undo` and `redo`: what is wanted, steered along the history."""
+"""`undo`, `redo` and `replay`: what is wanted, steered along the history."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import click
 
 from atomicstate.cli.remarks import add_remark, check_remark, remark
 from atomicstate.cli.verbs import verb
+from atomicstate.errors import NoOperationError, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from atomicstate.cli.app import App
+    from atomicstate.engine.replay import Replayed, Restored
+    from atomicstate.engine.session import Session
     from atomicstate.engine.undo import Undone
 
 
@@ -81,7 +84,80 @@ def _steer(
     app.answer(lambda: _data(result), lambda look: render.result_text(proposal, result, look))
 
 
-def _data(result: Undone) -> dict[str, Any]:
+def _data(result: Undone | Restored) -> dict[str, Any]:
     from atomicstate.events.asjson import fields_of
 
     return fields_of(result)
+
+
+@verb("replay", waits=True)
+@click.option("--to", "point", metavar="POINT", required=True, help="Up to this point.")
+@click.option("--restore", is_flag=True, help="Want again what was wanted then, and nothing else.")
+@click.option("--apply", "and_apply", is_flag=True, help="The same, and apply it.")
+@remark
+def replay(app: App, point: str, *, restore: bool, and_apply: bool, note: str | None) -> None:
+    """Derive a point of the history anew, from the first event on.
+
+    Shows the recipe, the Containerfile, their digests, and what is wanted differently now. The
+    chain of the log is checked on the way, and no snapshot is used. Nothing is changed, unless
+    asked for: a restore is an event of its own, and can be undone.
+    """
+    restore = restore or and_apply
+    if note is not None and not restore:
+        raise ValidationError("a note is about an event: give --restore or --apply with -m")
+    check_remark(note)
+    if restore:
+        app.must_ask()
+    from atomicstate.cli.render import steering as render
+    from atomicstate.engine import replay as engine
+
+    with app.session() as session:
+        if not restore:
+            found = engine.replay(session, point)
+            app.answer(lambda: _replayed(found), lambda look: render.replayed_text(found, look))
+            return
+        result = _restore(app, session, point, and_apply=and_apply, note=note)
+    app.answer(lambda: _data(result), lambda look: render.restored_text(result, look))
+
+
+def _restore(
+    app: App, session: Session, point: str, *, and_apply: bool, note: str | None
+) -> Restored:
+    from atomicstate.cli.render import steering as render
+    from atomicstate.engine import replay as engine
+
+    if and_apply:
+        engine.require_appliable(session)
+    try:
+        restoring = engine.propose_restore(session, point)
+    except NoOperationError:
+        if not and_apply:
+            raise
+        restoring = None
+    found = engine.replay(session, point)
+    app.show(lambda look: render.restoring_text(found, look))
+    app.ask("Want this again, build it, and boot it next?" if and_apply else "Want this again?")
+    with app.reporting() as reporter:
+        result = engine.Restored(None, (), ())
+        if restoring is not None:
+            result = engine.restore(session, restoring, reporter)
+            add_remark(session, result.seq or 0, note)
+        if and_apply:
+            result = engine.apply_all(session, result, reporter)
+    return result
+
+
+def _replayed(found: Replayed) -> dict[str, Any]:
+    from atomicstate.cli.commands.history import difference_data
+
+    same = found.differs.recipe_before == found.differs.recipe_after
+    same = same and found.differs.base_before == found.differs.base_after
+    return {
+        "point": found.point.seq,
+        "events": found.events,
+        "recipe": found.recipe.content.decode(),
+        "containerfile": found.containerfile.content.decode(),
+        "recipe_digest": found.recipe.digest,
+        "containerfile_digest": found.containerfile.digest,
+        "differs": None if same else difference_data(found.differs),
+    }

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atomicstate.cli.render.diff import diff_lines
+from atomicstate.cli.render.history import difference_text
 from atomicstate.cli.render.plan import plan_lines
 from atomicstate.cli.render.status import pending_lines
 from atomicstate.cli.terminal import clean
 
 if TYPE_CHECKING:
     from atomicstate.cli.terminal import Look
+    from atomicstate.engine.replay import Replayed, Restored
     from atomicstate.engine.undo import Proposal, Undone
 
 
@@ -37,3 +40,38 @@ def result_text(proposal: Proposal, result: Undone, look: Look) -> str:
     if result.plan.changes:
         where = "the running system is as without it, and it is recorded"
     return f"{look.paint(f'{did} {numbers}', 'bold')} (event {result.seq}): {where}."
+
+
+def replayed_text(found: Replayed, look: Look) -> str:
+    """The documents of a point, and what is wanted differently now."""
+    sections = (("image.yml", found.recipe), ("Containerfile", found.containerfile))
+    lines = [f"{found.events} events, up to #{found.point.seq}"]
+    for name, document in sections:
+        lines += ["", look.paint(name, "heading"), look.paint(document.digest, "dim")]
+        lines += [clean(line) for line in document.content.decode().splitlines()]
+    return "\n".join([*lines, "", look.paint("Since then", "heading"), _since(found, look)])
+
+
+def restoring_text(found: Replayed, look: Look) -> str:
+    """How the recipe changes when a point is wanted again."""
+    differs = found.differs
+    diff = diff_lines(differs.recipe_after, differs.recipe_before, "image.yml", look)
+    return "\n".join(diff or ["The recipe stays as it is."])
+
+
+def restored_text(result: Restored, look: Look) -> str:
+    """What was recorded, and what boots next."""
+    lines = []
+    if result.seq is not None:
+        counts = f"{len(result.void)} actions not wanted any more, {len(result.revive)} again"
+        lines.append(f"{look.paint('Restored', 'bold')} (event {result.seq}): {counts}.")
+    if result.applied is None:
+        lines.append("What differs is pending: `atomicstate apply` makes it real.")
+    else:
+        staged = f"Staged {result.applied.checksum[:12]}"
+        lines.append(f"{staged} (transaction {result.applied.transaction}): it boots next.")
+    return "\n".join(lines)
+
+
+def _since(found: Replayed, look: Look) -> str:
+    return difference_text(found.differs, look, stat=False)

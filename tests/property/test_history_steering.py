@@ -1,0 +1,193 @@
+"""Steering the history and looking at it, over random valid histories."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from contextlib import contextmanager
+from difflib import unified_diff
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atomicstate.engine import blame, documents, history, replay
+from atomicstate.engine.points import Point
+from atomicstate.engine.session import Session
+from atomicstate.events.bodies import WantedChanged
+from atomicstate.projectors import wanted
+from atomicstate.projectors.fold import fold
+from atomicstate.projectors.pending import kept
+from atomicstate.projectors.recipe import recipe_of
+from atomicstate.projectors.system import System
+from atomicstate.projectors.wanted import Change
+from atomicstate.recipe.schema import Module, PackagesBody, Recipe
+from atomicstate.recipe.writer import write
+from atomicstate.store.blobs import digest_of
+from atomicstate.store.header import FORMAT, MAGIC, Header
+from atomicstate.store.log import write_whole
+from tests.support.histories import ACTOR, LOG_ID, History, histories
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOUND = Recipe(
+    "localhost/base:1",
+    (
+        Module("packages", PackagesBody(("jq", "less"), ("nano",)), name="found"),
+        Module("packages", PackagesBody(("htop",)), name="more"),
+    ),
+)
+
+
+def view(past: History) -> System:
+    system = System(compact=False)
+    fold(system, past.records())
+    return system
+
+
+def recipe(past: History) -> bytes:
+    system = view(past)
+    return write(recipe_of(system, system.wanted, FOUND))
+
+
+@contextmanager
+def session_of(past: History) -> Iterator[Session]:
+    """A session over a real log that holds the history, and the recipe that `init` found."""
+    first = past.events[0]
+    body = msgspec.structs.replace(first.body, recipe=digest_of(write(FOUND)))
+    past.events[0] = msgspec.structs.replace(first, body=body)
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder)
+        with Session(state, None, ACTOR) as session:
+            session.state.make()
+            session.blobs.put(write(FOUND))
+            write_whole(state / "log", Header(MAGIC, FORMAT, LOG_ID, 0), iter(past.records()))
+            yield session
+
+
+def steered(past: History, steering: wanted.Steering) -> None:
+    past.change_wanted(steering.void, steering.revive)
+
+
+def action(seq: int) -> Change:
+    return Change(seq, revive=frozenset({seq}))
+
+
+def chosen(past: History, data: st.DataObject) -> list[int]:
+    return data.draw(st.lists(st.sampled_from(past.actions), min_size=1, unique=True))
+
+
+@given(histories(), st.lists(st.sampled_from(["jq", "vim", "curl"]), min_size=1, unique=True))
+@settings(deadline=None, max_examples=100)
+def test_undo_after_do_is_the_recipe_before_and_redo_the_one_after(
+    past: History, names: list[str]
+) -> None:
+    before = recipe(past)
+    change = action(past.add(*names))
+    after = recipe(past)
+    steered(past, wanted.undo(view(past).wanted, [change]))
+    assert recipe(past) == before
+    steered(past, wanted.redo(view(past).wanted, [change]))
+    assert recipe(past) == after
+
+
+@given(histories(), st.data())
+@settings(deadline=None, max_examples=150)
+def test_to_undo_an_undo_or_to_redo_it_is_what_was_before(
+    past: History, data: st.DataObject
+) -> None:
+    if not past.actions:
+        return
+    before, there = recipe(past), view(past).wanted
+    made = wanted.undo(there, map(action, chosen(past, data)))
+    undoing = Change(len(past.events) + 1, made.void, made.revive, undoes=True)
+    steered(past, made)
+    assert view(past).wanted == there - made.void
+    again = data.draw(st.sampled_from([wanted.undo, wanted.redo]))
+    steered(past, again(view(past).wanted, [undoing]))
+    assert recipe(past) == before
+
+
+@given(histories())
+@settings(deadline=None, max_examples=15)
+def test_a_replay_is_the_view_that_grew_event_by_event_at_every_point(past: History) -> None:
+    with session_of(past) as session:
+        grown = System()
+        for event in past.events:
+            grown.apply(event)
+            found = replay.replay(session, f"#{event.seq}")
+            at = session.system_at(event.seq)
+            seqs = kept(at)
+            assert found.actions == tuple(sorted(seqs))
+            assert found.recipe == documents.recipe_document(session, at, seqs)
+            assert found.containerfile == documents.containerfile_document(session, at, seqs)
+            if grown.complete:
+                here = documents.recipe_document(session, grown, kept(grown))
+                assert found.recipe == here
+
+
+def without(past: History, seq: int) -> System:
+    """The view of the same history, folded again with the action `seq` void."""
+    system = view(past)
+    body = WantedChanged((seq,), (), "undo")
+    last = past.events[-1]
+    system.apply(msgspec.structs.replace(last, seq=last.seq + 1, body=body, transaction=""))
+    return system
+
+
+@given(histories())
+@settings(deadline=None, max_examples=25)
+def test_a_line_is_gone_or_anothers_without_the_event_that_it_is_blamed_on(
+    past: History,
+) -> None:
+    with session_of(past) as session:
+        system = view(past)
+        lines = blame.recipe(session, system, kept(system))
+        # Each that is wanted, blamed or not: one that is blamed for nothing takes nothing along.
+        for seq in kept(system):
+            left = without(past, seq)
+            rest = blame.recipe(session, left, kept(left))
+            assert seq not in {line.seq for line in rest}
+            # And nothing goes with it that is blamed on another.
+            others = Counter(line.text for line in lines if line.seq != seq)
+            assert others <= Counter(line.text for line in rest)
+
+
+@given(histories(), st.data())
+@settings(deadline=None, max_examples=40)
+def test_a_difference_applied_to_one_point_gives_the_other(
+    past: History, data: st.DataObject
+) -> None:
+    points = st.integers(1, len(past.events))
+    first, second = data.draw(points), data.draw(points)
+    with session_of(past) as session:
+        # Without what libapt resolved: these histories have no plans.
+        there = documents.view(session, Point(first, str(first)))
+        here = documents.view(session, Point(second, str(second)))
+        found = history.between(session, first, there, second, here)
+    old, new = found.recipe_before.decode(), found.recipe_after.decode()
+    patch = "".join(unified_diff(old.splitlines(True), new.splitlines(True), "a", "b"))
+    assert applied(old, patch) == new
+    assert (there[1] | set(found.added)) - set(found.removed) == here[1]
+
+
+def applied(text: str, patch: str) -> str:
+    """`text` after a unified diff, by the diff's own line numbers; it must fit."""
+    lines, out, place = text.splitlines(True), [], 0
+    for line in patch.splitlines(True)[2:]:
+        if line.startswith("@@"):
+            start, _, count = line.split()[1][1:].partition(",")
+            begin = int(start) - (count != "0")
+            out += lines[place:begin]
+            place = begin
+        elif line.startswith("+"):
+            out.append(line[1:])
+        else:
+            assert lines[place] == line[1:]
+            if line.startswith(" "):
+                out.append(lines[place])
+            place += 1
+    return "".join(out + lines[place:])
