@@ -229,5 +229,14 @@ def _begun(session: Session, system: System, proposal: ApplyProposal) -> Transac
         containerfile=session.blobs.put(proposal.containerfile),
         staged_before=proposal.staged_before,
         boots_next=proposal.boots_next,
-        user_recipe=file_digest(session.state.recipe_directory / RECIPE),
+        user_recipe=_own_recipe(session),
     )
+
+
+def _own_recipe(session: Session) -> str:
+    """The digest of image.yml where the program wrote it or `init` took it in, else empty.
+
+    Those are blobs: a file that is none is a person's work, and found nowhere else.
+    """
+    digest = file_digest(session.state.recipe_directory / RECIPE)
+    return digest if digest and session.blobs.has(digest) else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from atomicstate import failpoints
 from atomicstate.engine import leftovers
 from atomicstate.engine.runner import Answer, Effect, Runner
-from atomicstate.errors import AtomicstateError, ImageError
+from atomicstate.errors import AtomicstateError, ConflictError, ImageError
 from atomicstate.events.bodies import TransactionStaged, WantedHeld
 from atomicstate.files import make_directory, write_atomically
 from atomicstate.host.ports import LABEL_BASE, LABEL_LOG, LABEL_RECIPE, LABEL_TRANSACTION
@@ -219,6 +219,13 @@ class ApplyTransaction:
             image = self.image()
             if image is None:
                 raise ImageError("the image that was built is not there any more")
+            # Building takes its time: somebody else may have staged something meanwhile.
+            staged = self._session.host_status(fresh=True).staged
+            if staged is not None and staged.checksum != self._begun.staged_before:
+                raise ConflictError(
+                    f"{staged.checksum[:12]} was staged meanwhile, and not by this: it was left",
+                    hint="look at `atomicstate status` and try again",
+                )
             deployer.stage(image, self._reporter.progress)
 
         def probe() -> Answer:

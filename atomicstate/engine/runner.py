@@ -22,7 +22,7 @@ from atomicstate.events.bodies import (
     StepUndone,
     TransactionRolledBack,
 )
-from atomicstate.machine import recovery
+from atomicstate.machine import recovery, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -173,7 +173,7 @@ class Runner:
             self._do(effect, finish or effect.do)
 
     def _do(self, effect: Effect, do: Callable[[], None]) -> None:
-        error: AtomicstateError | None = None
+        error: AtomicstateError | KeyboardInterrupt | None = None
         try:
             with interrupts.allowed():
                 do()
@@ -181,6 +181,11 @@ class Runner:
             raise
         except AtomicstateError as failure:
             error = failure
+        except KeyboardInterrupt as request:
+            # Past the pivot there is no way back: what it took the place of is gone.
+            if effect.step not in table.PIVOTS:
+                raise
+            error = request
         failpoints.reach(f"{effect.step}.done")
         # The host is asked even after a failure: a tool may exit 1 after its work was done.
         answer = effect.probe()

@@ -57,7 +57,7 @@ def status(session: Session) -> StatusResult:
 
 def _other_boots_next(shown: HostStatus) -> bool:
     """H is not B."""
-    return shown.staged is not None or shown.rollback_queued
+    return shown.boots_next != shown.booted
 
 
 def _host(session: Session, shown: HostStatus) -> HostResult:

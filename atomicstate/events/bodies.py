@@ -122,7 +122,8 @@ class TransactionBegun(Body, frozen=True, array_like=True, gc=False, tag="transa
     and all that the render read: base reference and id, architecture, dialect, renderer version;
     `recipe` and `containerfile` are digests of blobs. `staged_before` is the checksum that was
     staged when it began, `boots_next` of what would boot next. A live one has `action` (the wire
-    name), `names`, `in_base` and the plan. `user_recipe` is the digest that image.yml had.
+    name), `names`, `in_base` and the plan. `user_recipe` is the digest that image.yml had, empty
+    where a person wrote it: only what has that digest is replaced.
 
     A deploy makes the image of the transaction `target` boot next, with the fields of its apply;
     a rollback does that with the deployment of the checksum `target`, and an unstage drops it:

@@ -2,6 +2,7 @@
 
 `failing` maps the name of an effect to the error that it raises (before doing anything);
 `after` likewise, but once its work is done; a `Crash` stands for a kill at that very point.
+`on_effect` is told of each effect, before and after.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ class FakeHost:
         self.older: set[tuple[str, str]] = set()
         self.failing: dict[str, BaseException] = {}
         self.after: dict[str, BaseException] = {}
+        self.on_effect: Callable[[str, str], None] = lambda _when, _name: None
+        # What an image holds, which a deployment of it does even when the image is gone.
+        self.contents: dict[str, frozenset[str]] = {}
         self.images: dict[str, tuple[Image, frozenset[str]]] = {}
         self.deployments: dict[str, Deployment | None] = dict.fromkeys(
             ("booted", "staged", "rollback")
@@ -63,10 +67,12 @@ class FakeHost:
 
     def _effect(self, name: str) -> None:
         self.calls.append(name)
+        self.on_effect("before", name)
         if name in self.failing:
             raise self.failing[name]
 
     def _worked(self, name: str) -> None:
+        self.on_effect("after", name)
         if name in self.after:
             raise self.after[name]
 
@@ -174,6 +180,7 @@ class FakeHost:
         identity = f"sha256:{uuid.uuid5(uuid.NAMESPACE_OID, tag).hex * 2}"
         image = Image(identity, tag, identity, "amd64", dict(labels))
         self.images[tag] = (image, packages)
+        self.contents[image.id] = packages
         return image
 
     def resolve_image(self, reference: str) -> Image:
@@ -203,7 +210,7 @@ class FakeHost:
         packages = set(self.packages_of(base.id))
         for verb, words in re.findall(r"apt-get (install|remove) [^;]*? -- ([^;]*);", text):
             if verb == "remove":
-                packages -= set(words.split())
+                packages = self._with(packages, (), words.split())
             else:
                 packages |= self._with(set(), words.split(), ())
         self._image(tag, labels, frozenset(packages))
@@ -230,7 +237,8 @@ class FakeHost:
         self._effect("pull")
         on_line(f"pulling {reference}")
         packages = self.registry.get(reference)
-        if packages is not None:
+        known = self.images.get(reference)
+        if packages is not None and (known is None or known[1] != packages):
             if old := self.images.pop(reference, None):
                 self.images[old[0].id] = old
             made = self._image(f"{reference} {sorted(packages)}", {}, packages)
@@ -307,28 +315,32 @@ class FakeHost:
 
     # -- what happens to a machine -----------------------------------------------------------
 
-    def reboot(self, *, power_cut: bool = False) -> None:
-        staged = self.deployments["staged"]
-        self.deployments["staged"] = None
-        if staged and not power_cut:
-            self.deployments["rollback"] = self.deployments["booted"]
-            self.deployments["booted"] = staged
+    def reboot(self, *, power_cut: bool = False, other_entry: bool = False) -> None:
+        """Boot what boots next; with `other_entry` a person chooses the other one in the menu."""
+        slots = self.deployments
+        staged, slots["staged"] = slots["staged"], None
+        # What is staged is made a deployment at an orderly shutdown alone.
+        if staged and not staged.locked and not power_cut:
+            slots["rollback"], slots["booted"] = slots["booted"], staged
         elif self.queued:
-            self.boot_rollback()
+            self._swap()
         self.queued = False
+        if other_entry and slots["rollback"]:
+            # The menu's order stays: what was chosen once is not what boots next.
+            self._swap()
+            self.queued = True
         self.overlay_on = False
-        booted = self.deployments["booted"]
+        booted = slots["booted"]
         assert booted is not None
         self.tree = set(self.packages_of(booted.image_digest))
         self.boot = self._new_boot()
 
-    def boot_rollback(self) -> None:
-        """What a reboot does where the rollback is queued, or a person chose it in the menu."""
+    def _swap(self) -> None:
         slots = self.deployments
         slots["booted"], slots["rollback"] = slots["rollback"], slots["booted"]
 
     def packages_of(self, image_id: str) -> frozenset[str]:
-        return next(packages for image, packages in self.images.values() if image.id == image_id)
+        return self.contents[image_id]
 
 
 class Builder:

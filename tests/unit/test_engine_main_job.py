@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from atomicstate.engine import apply, base, documents, overlay, packages
@@ -265,6 +266,21 @@ def test_an_edited_recipe_is_left_alone_as_drift(machine):
     machine.command(lambda s: apply.carry_out(s, proposal, SILENT))
     assert path.read_text(encoding="utf-8") == "image: mine:1\n"
     assert machine.events()[-1].body.__class__.__name__ == "StepSkipped"
+
+
+def test_a_recipe_that_was_edited_before_the_apply_is_left_alone_too(machine):
+    machine.command(lambda s: add(s, "jq"))
+    path = machine.directory / "recipe" / "image.yml"
+    path.write_text("image: mine:1\n", encoding="utf-8")
+    machine.command(apply_all)
+    assert path.read_text(encoding="utf-8") == "image: mine:1\n"
+
+
+def test_what_is_staged_and_locked_is_not_what_boots_next(machine):
+    machine.host.stage(machine.host.resolve_image(BASE))
+    staged = machine.host.deployments["staged"]
+    machine.host.deployments["staged"] = msgspec.structs.replace(staged, locked=True)
+    assert machine.command(status).state == "idle"
 
 
 def test_without_init_a_command_says_so(tmp_path):

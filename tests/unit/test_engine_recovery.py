@@ -10,6 +10,7 @@ from atomicstate.engine.status import status
 from atomicstate.engine.unfinished import abort, resume
 from atomicstate.errors import (
     AptError,
+    ConflictError,
     ContainerError,
     HostError,
     InterruptedWorkError,
@@ -118,6 +119,25 @@ def test_ctrl_c_takes_everything_back(machine):
     with pytest.raises(Exception, match="cancel"):
         machine.command(lambda s: add(s, "jq"))
     assert machine.kinds()[-1] == "transaction.rolled_back"
+
+
+def test_ctrl_c_once_it_is_staged_is_too_late(machine):
+    machine.command(lambda s: add(s, "jq"))
+    machine.host.after["stage"] = KeyboardInterrupt()
+    machine.command(apply_all)
+    staged = machine.host.deployments["staged"]
+    assert "jq" in machine.host.packages_of(staged.image_digest)
+    assert pending_names(machine) == []
+
+
+def test_what_was_staged_before_the_switch_began_is_left_alone(machine):
+    machine.command(lambda s: add(s, "jq"))
+    kill(machine, "failing", "build", apply_all)
+    machine.host.stage(machine.host._image("elsewhere/image:1", {}, frozenset({"bash"})))
+    with pytest.raises(ConflictError):
+        machine.command(resumed)
+    assert machine.host.deployments["staged"].image == "elsewhere/image:1"
+    assert pending_names(machine) == [("jq",)]
 
 
 # -- kills -----------------------------------------------------------------------------------
