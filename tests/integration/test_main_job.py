@@ -358,6 +358,38 @@ def test_with_wait_a_second_apply_has_its_turn_when_the_first_has_ended(box: Box
     assert box.json("status")["state"] == "switched"
 
 
+def test_the_undo_of_a_live_add_takes_it_out_of_the_overlay(box: Box) -> None:
+    box.done("package", "add", "tool", "-y")
+    assert box.has("/usr/share/tool-data/version")
+    seq = box.json("log")["events"][-1]["seq"]
+    box.done("undo", str(seq), "-y", "-m", "not what was needed")
+    assert not box.has("/usr/share/tool/version")
+    assert not box.has("/usr/share/tool-data/version")
+    assert inside(box.host, "dpkg", "--audit").stdout == ""
+    assert box.json("status")["pending"] == []
+    assert box.kinds()[-3:] == ["step.done", "wanted.changed", "note.added"]
+    assert box.verified()
+
+
+def test_the_undo_of_an_applied_one_is_applied_and_booted_and_can_be_restored(box: Box) -> None:
+    box.done("package", "add", "tool", "-y", "--no-live")
+    point = str(box.json("log")["events"][-1]["seq"])
+    then = box.json("replay", "--to", point)
+    box.done("apply", "-y")
+    box.reboot()
+    assert box.has("/usr/share/tool/version")
+    box.done("undo", point, "-y")
+    assert [item["change"] for item in box.json("status")["pending"]] == ["drop"]
+    box.done("apply", "-y")
+    box.reboot()
+    assert not box.has("/usr/share/tool/version")
+    box.done("replay", "--to", point, "--apply", "-y")
+    box.reboot()
+    assert box.has("/usr/share/tool/version")
+    assert box.json("config", "show")["digest"] == then["recipe_digest"]
+    assert box.verified()
+
+
 def box_state(box: Box):
     from atomicstate.store.state import State
 

@@ -172,6 +172,23 @@ def test_y_is_no_usage_error_where_nothing_is_asked(argv, capsys):
     assert main([*argv, "-y"]) != 2
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["undo", "2", "-y", "-m", ""],
+        ["package", "add", "jq", "-y", "-m", "bell\a"],
+        ["base", "set", "localhost/x:1", "-y", "-m", " "],
+        ["apply", "-y", "-m", "x" * 3000],
+        ["replay", "--to", "2", "-m", "about nothing that is recorded"],
+        ["replay", "-y"],
+        ["undo", "-y"],
+    ],
+)
+def test_what_cant_be_kept_is_refused_before_anything_is_done(argv, capsys):
+    status, answer = answer_of(capsys, *argv, "-f", "json")
+    assert (status, answer["error"]["errorCode"]) == (2, "VALIDATION")
+
+
 def test_without_a_log_the_hint_is_init(capsys):
     status, answer = answer_of(capsys, "log", "-f", "json")
     assert (status, answer["error"]["errorCode"]) == (3, "NOT_FOUND")

@@ -45,8 +45,9 @@ def apply(
     Renders the recipe and the Containerfile, builds, and stages the deployment. Where a step
     fails all of it is taken back, and what was pending is pending again.
 
-    SEL is an action's number (12), a range (12-15), or a transaction's id or its start. Without
-    SEL all that is pending goes in; what a rollback holds back goes in where it is named.
+    SEL is an action's number (12), a range (12-15), a transaction's id or its start, a tag, HEAD or
+    HEAD~2. Without SEL all that is pending goes in; what a rollback holds back goes in where it is
+    named.
     """
     check_remark(note)
     if not simulate:
