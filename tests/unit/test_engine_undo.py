@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from atomicstate.engine import apply, base, documents, marks, packages, undo, unfinished
+from atomicstate.engine import apply, base, documents, marks, packages, resume, undo, unfinished
 from atomicstate.engine.results import Silent
 from atomicstate.engine.status import status
 from atomicstate.errors import (
@@ -305,6 +305,15 @@ def test_after_a_boot_there_is_no_live_effect_to_take_back(machine):
     result = undone(machine, str(seq))
     assert result.transaction is None
     assert "revert" not in machine.host.calls
+
+
+def test_what_was_brought_back_after_a_boot_is_taken_back_too(machine):
+    seq = add(machine, "jq", live=True)
+    machine.host.reboot()
+    machine.command(lambda s: resume.resume(s, SILENT))
+    assert "jq" in machine.host.tree
+    assert undone(machine, str(seq)).transaction is not None
+    assert machine.host.tree == {"bash", "coreutils"}
 
 
 def test_what_failed_in_the_overlay_is_put_there_again_and_nothing_is_recorded(machine):
