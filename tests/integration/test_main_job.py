@@ -20,6 +20,7 @@ from tests.support.sandboxes import (
     LOCAL_BASE,
     REPOSITORY,
     add_repository,
+    build,
     copy_of,
     inside,
     shared_template,
@@ -216,6 +217,46 @@ def test_a_power_cut_after_apply_loses_nothing_but_the_staging(box: Box) -> None
     box.done("apply", "-y")
     box.reboot()
     assert box.has("/usr/share/tool/version")
+
+
+def test_a_foreign_deployment_is_adopted_its_newer_image_taken_and_left_again(box: Box) -> None:
+    box.done("package", "add", "tool", "-y", "--no-live")
+    foreign = "localhost/foreign:1"
+    build(box.host, "touch /usr/share/first", foreign, {}, LOCAL_BASE)
+    old = box.host.builder.resolve(foreign)
+    box.host.deployer.stage(old)
+    assert box("apply", "-y", "-f", "json").code == "CONFLICT"
+    assert box.json("adopt")["image_id"] == old.id
+    box.done("apply", "-y")
+    box.reboot()
+    assert box.has("/usr/share/first")
+    assert box.has("/usr/share/tool/version")
+    build(box.host, "touch /usr/share/second", foreign, {}, LOCAL_BASE)
+    box.host.builder.clean()
+    assert box.host.builder.resolve(old.id).id == old.id, "a base without a name is no garbage"
+    box.done("base", "update", "-y")
+    box.done("leave", "-y")
+    box.reboot()
+    assert box.has("/usr/share/second")
+    assert not box.has("/usr/share/tool/version")
+    assert box.verified()
+
+
+def test_prune_leaves_what_is_deployed_and_goes_on_after_a_kill(box: Box) -> None:
+    made = []
+    for name in ("tool-data", "tool", "rival"):
+        if name == "rival":
+            box.done("package", "remove", "tool", "-y", "--no-live")
+        box.done("package", "add", name, "-y", "--no-live")
+        made.append(box.json("apply", "-y"))
+        box.reboot()
+    killed = box("prune", "--keep", "0", "-y", env={"ATOMICSTATE_FAILPOINT": "prune.started"})
+    assert killed.status == -signal.SIGKILL
+    box.done("resume", "-y")
+    kept = {image.id for image in box.host.builder.images({})}
+    assert [item["image"] in kept for item in made] == [False, True, True]
+    assert box.json("prune", "--keep", "0", "-y")["removed"] == []
+    assert box.verified()
 
 
 @pytest.mark.parametrize("then", ["resume", "abort"])

@@ -163,11 +163,17 @@ def processes_in(namespace: int) -> list[int]:
     return found
 
 
-def build(host: SandboxHost, run: str, tag: str, labels: dict[str, str]) -> None:
-    """Build an image on the base, with one RUN instruction."""
+def build(
+    host: SandboxHost,
+    run: str,
+    tag: str,
+    labels: dict[str, str],
+    base: str = "localhost/atomicstate-base:bookworm",
+) -> None:
+    """Build an image on `base`, with one RUN instruction."""
     context = host.sandbox.state / f"context-{uuid.uuid4().hex}"
     context.mkdir()
     file = context / "Containerfile"
-    file.write_text(f"FROM localhost/atomicstate-base:bookworm\nRUN {run}\n")
+    file.write_text(f"FROM {base}\nRUN {run}\n")
     host.builder.build(context, file, labels, tag, lambda _line: None)
     shutil.rmtree(context)

@@ -129,8 +129,8 @@ def _left_text(app: App, result: LeaveResult, look: Look) -> str:
         lines.append("The plain base boots next, as it did before.")
     if result.seq:
         lines.append(
-            f"Event {result.seq} says what is wanted no more. After the boot `atomicstate rollback`"
-            " goes back to the deployment of before, while that is kept."
+            f"`atomicstate undo {result.seq}` wants all of it again, and `apply` brings it back;"
+            " `atomicstate rollback` goes back to the deployment of before, while that is kept."
         )
     return "\n".join(lines)
 
