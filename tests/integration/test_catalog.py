@@ -112,6 +112,16 @@ def test_all_unknown_names_are_named_with_near_ones(tree: PackageTree) -> None:
     assert "alphabet" in caught.value.hint
 
 
+def test_a_version_is_preferred_where_it_is_offered_still(tree: PackageTree) -> None:
+    debs = [build_deb(tree.debs / version, "alpha", version) for version in ("1.0", "2.0")]
+    tree.offer(*debs)
+    for wanted, found in {"1.0": "1.0", "2.0": "2.0", "1.5": "2.0"}.items():
+        plan = tree.catalog.resolve(["alpha"], [], versions={"alpha": wanted, "omicron": "1"})
+        assert [change.version for change in plan.changes] == [found]
+    tree.catalog.carry_out(tree.catalog.resolve(["alpha"], [], versions={"alpha": "1.0"}), silent)
+    assert tree.catalog.installed(["alpha"]) == {"alpha": "1.0"}
+
+
 def test_packages_in_conflict_are_refused_with_the_reason(tree: PackageTree) -> None:
     tree.offer(build_deb(tree.debs, "alpha", conflicts="beta"), build_deb(tree.debs, "beta"))
     with pytest.raises(AptError, match="alpha conflicts with beta"):
@@ -557,6 +567,7 @@ def test_a_killed_install_is_finished_or_taken_back(
         build_deb(tree.debs, "alpha", depends="beta", **{script: sleep_once}),
         build_deb(tree.debs, "beta"),
         build_deb(tree.debs, "omega", depends="alpha"),
+        build_deb(tree.debs, "sigma"),
     )
     plan = tree.catalog.resolve(["omega"], [])
     killed_at(tree, plan, "/opt/going")
@@ -565,6 +576,9 @@ def test_a_killed_install_is_finished_or_taken_back(
     assert tree.catalog.state(plan) is PlanState.PARTIAL
     with pytest.raises(AptError, match="cut short"):
         tree.catalog.resolve(["neighbour"], [])
+    # For a plan that is only recorded the tree is good enough.
+    recorded = tree.catalog.resolve(["sigma"], [], unclean=True)
+    assert "sigma" in names(recorded.comes)
     if way == "finish":
         tree.catalog.finish(plan, silent)
         assert tree.catalog.state(plan) is PlanState.DONE

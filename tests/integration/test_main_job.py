@@ -435,3 +435,70 @@ def box_state(box: Box):
     from atomicstate.store.state import State
 
     return State(box.directory / "state")
+
+
+def test_back_to_the_deployment_before_and_to_a_transaction(box: Box) -> None:
+    def etc(name: str) -> bool:
+        return box.has(f"/etc/{name}")
+
+    def write(name: str) -> None:
+        assert inside(box.host, "sh", "-c", f"echo mine >/etc/{name}").returncode == 0
+
+    box.done("package", "add", "tool", "-y", "--no-live")
+    made = box.json("apply", "-y")
+    box.reboot()
+    write("written-with-the-tool")
+    back = box.json("rollback", "-y")
+    assert (back["mode"], back["etc"], back["target"]["transaction"]) == (
+        "rollback",
+        "as-it-was",
+        None,
+    )
+    again = box("rollback", "-y", "-f", "json")
+    assert (again.status, again.code) == (8, "NO_OPERATION")
+    box.reboot()
+    assert not box.has("/usr/share/tool/version")
+    assert not etc("written-with-the-tool")
+    assert [item["seq"] for item in box.json("status")["held"]] == back["held"] == made["actions"]
+    # Its image is gone: it is built again from the log, and today's /etc goes along.
+    box.host.builder.remove_image(made["image"])
+    write("written-without-it")
+    to = box.json("rollback", "--to", made["transaction"], "-y")
+    assert (to["mode"], to["etc"], to["held"]) == ("deploy", "merged", [])
+    box.reboot()
+    assert box.has("/usr/share/tool/version")
+    assert etc("written-without-it")
+    shown = box.json("status")
+    assert shown["host"]["booted"]["transaction"] == made["transaction"]
+    assert (shown["held"], shown["pending"], shown["unfinished"]) == ([], [], [])
+    assert box.verified()
+
+
+def test_deployments_that_were_reordered_by_hand_are_noticed_and_left(box: Box) -> None:
+    box.done("package", "add", "tool", "-y")
+    box.done("apply", "-y")
+    box.reboot()
+    box.done("resume", "-y")
+    _put_last_first(box.directory / "sysroot")
+    box.done("resume", "-y")
+    observed = box.json("log")["events"][-1]
+    assert (observed["kind"], observed["data"]["queued"]) == ("host.observed", True)
+    box.reboot()
+    box.done("resume", "--boot")
+    assert box.json("log")["events"][-1]["kind"] == "host.booted"
+    assert not box.has("/usr/share/tool/version")
+    shown = box.json("status")
+    assert [item["data"]["names"] for item in shown["pending"]] == [["tool"]]
+    assert (shown["held"], shown["host"]["staged"]) == ([], None)
+
+
+def _put_last_first(sysroot: Path) -> None:
+    """What a person does with OSTree's own means."""
+    script = (
+        "import gi, sys; gi.require_version('OSTree', '1.0');"
+        "from gi.repository import Gio, OSTree;"
+        "it = OSTree.Sysroot.new(Gio.File.new_for_path(sys.argv[1])); it.load(None);"
+        "it.write_deployments(list(reversed(it.get_deployments())), None)"
+    )
+    argv = ["unshare", "--mount", "/usr/bin/python3", "-c", script, str(sysroot)]
+    subprocess.run(argv, check=True, timeout=60)
