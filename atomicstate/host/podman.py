@@ -6,9 +6,11 @@ Builds run with chroot isolation: it works where containers can't run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import shutil
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +19,19 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from atomicstate import failpoints, process
-from atomicstate.errors import ContainerError, ImageError, NoSpaceError, ValidationError
+from atomicstate.errors import (
+    AtomicstateError,
+    ContainerError,
+    ImageError,
+    NoSpaceError,
+    ValidationError,
+    from_os_error,
+)
+from atomicstate.files import write_atomically
 from atomicstate.host.ports import LABEL_LOG, Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 BUILD_LIMIT = 3 * 3600.0
 """Seconds after which a build is taken for hanging."""
@@ -30,6 +40,8 @@ _TAIL_LINES = 20
 _CAUSE_LINES = 200
 _COUNTING = re.compile(r"\(Reading database \.\.\.( +\d+%)?$")
 _LONGEST = 512
+_OTHERS = "others"
+_MACHINES = Path("/var/lib/containers")
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 _NO_SPACE = re.compile(
     r"no space left on device|disk quota exceeded|have enough free space", re.IGNORECASE
@@ -49,6 +61,14 @@ class Storage(Struct, frozen=True):
     root: Path | None = None
     runtime: Path | None = None
     driver: str = ""
+
+    @property
+    def scratch(self) -> Path:
+        """Where a build keeps what it needs meanwhile: there while one runs, or was cut short.
+
+        Beside the images: what is committed passes through it, and may be large.
+        """
+        return (self.root or _MACHINES) / "atomicstate-build"
 
     def argv(self, *words: str) -> list[str]:
         """`podman WORDS` on this storage."""
@@ -180,7 +200,8 @@ class PodmanBuilder:
         """Build `containerfile` in `context`, with `labels`, named `tag`.
 
         Each line that the build prints goes to `on_line`. Raises ContainerError with the last
-        words of the build, NoSpaceError. A base that is not in the storage is not fetched.
+        words of the build, NoSpaceError. A base that is not in the storage is not fetched. What
+        an earlier build that was cut short left is cleared away first.
         """
         check_reference(tag)
         folder = containerfile.absolute().parent
@@ -201,20 +222,21 @@ class PodmanBuilder:
             "--",
             os.path.relpath(context, folder),
         )
-        # Podman dies with this process, but what its RUN instructions started would go on.
-        failpoints.reach("image.building")
-        finished = process.stream(
-            argv,
-            on_line,
-            within=process.CONFINED,
-            timeout=process.time_limit(BUILD_LIMIT),
-            cwd=folder,
-        )
-        failpoints.reach("image.built")
+        with self._working():
+            failpoints.reach("image.building")
+            # Podman dies with this process, but what its RUN instructions started would go on.
+            finished = process.stream(
+                argv,
+                on_line,
+                within=("env", f"TMPDIR={self.storage.scratch}", *process.CONFINED),
+                timeout=process.time_limit(BUILD_LIMIT),
+                cwd=folder,
+            )
+            failpoints.reach("image.built")
         if finished.status != 0:
             # The folder may go when the failure is taken back: any with that file will do.
             raise failure(
-                replace(finished, cwd=None),
+                replace(finished, within=process.CONFINED, cwd=None),
                 f"building {tag}",
                 hint="`atomicstate containerfile >Containerfile` writes what it reads",
             )
@@ -226,25 +248,22 @@ class PodmanBuilder:
         """
         name = check_reference(image.id).removeprefix("sha256:")
         # buildah: podman's own `run` needs a container runtime, chroot isolation does not.
-        made = process.run(
-            self.storage.buildah("from", "--pull-never", "--", name), timeout=_LIMIT, check=False
-        )
-        if made.status != 0:
-            raise failure(made, f"making a container of {image.reference}")
-        container = made.text.split()[-1]
-        try:
+        with self._working():
+            made = self._tool(self.storage.buildah("from", "--pull-never", "--", name))
+            if made.status != 0:
+                raise failure(made, f"making a container of {image.reference}")
+            container = made.text.split()[-1]
             words = self.storage.buildah("run", "--isolation=chroot", "--", container, *argv)
             limit = process.time_limit(BUILD_LIMIT)
             finished = process.stream(words, on_line, within=process.CONFINED, timeout=limit)
-        finally:
-            process.run(self.storage.buildah("rm", container), timeout=_LIMIT, check=False)
+            self._tool(self.storage.buildah("rm", container))
         return finished.status if finished.status >= 0 else 128 - finished.status
 
     def remove(self, tag: str) -> None:
         """Drop the image `tag`, and what a cut-short build left."""
         check_reference(tag)
         failpoints.reach("image.removing")
-        self._remove_working_containers()
+        self._clear_cut_short()
         finished = self._run("rmi", "--force", "--ignore", "--", tag)
         if finished.status != 0:
             raise failure(finished, f"removing the image {tag}")
@@ -253,7 +272,7 @@ class PodmanBuilder:
 
     def clean(self) -> None:
         """Drop what builds that were cut short left: containers, and images without a name."""
-        self._remove_working_containers()
+        self._clear_cut_short()
         self._remove_nameless()
 
     def _remove_nameless(self) -> None:
@@ -293,13 +312,49 @@ class PodmanBuilder:
         listed = f"{data.get('UpperDir', '')}:{data.get('LowerDir', '')}"
         return Layers(Path(data.get("UpperDir", "")).parents[1], tuple(_LAYER.findall(listed)))
 
-    def _remove_working_containers(self) -> None:
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        """While something works in containers of its own: they and its files go at the end.
+
+        What went before and was cut short goes first. One at a time: the caller has the pipeline.
+        """
+        scratch = self.storage.scratch
+        self._clear_cut_short()
+        try:
+            scratch.mkdir(mode=0o700, parents=True)
+            if self.storage.root is not None:
+                # Nothing in a working container tells whose it is: these are not ours.
+                others = "\n".join(self._working_containers())
+                write_atomically(scratch / _OTHERS, others.encode())
+        except OSError as error:
+            raise from_os_error(error, "build in", scratch) from error
+        try:
+            yield
+        finally:
+            # What can't be cleared now the next one clears, and why not is no answer here.
+            with contextlib.suppress(AtomicstateError):
+                self._clear_cut_short()
+
+    def _clear_cut_short(self) -> None:
+        """Take away the working containers and files of a build that was cut short.
+
+        Of storage that others use only the files: what began meanwhile may be theirs.
+        """
+        scratch = self.storage.scratch
+        others = scratch / _OTHERS
+        if self.storage.root is not None and others.is_file():
+            spared = others.read_text().split()
+            names = set(self._working_containers()).difference(spared)
+            if names and self._tool(self.storage.buildah("rm", *names)).status != 0:
+                return  # garbage, not a wrong state: the next one tries again
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    def _working_containers(self) -> list[str]:
         """Builds work in containers of their own; buildah lists them, podman does not."""
-        if self.storage.root is None:
-            return  # the machine's own storage: they may be another program's, or a person's
-        listed = self._tool(self.storage.buildah("containers", "--quiet", "--all"))
-        for name in listed.text.split():
-            self._tool(self.storage.buildah("rm", name))
+        finished = self._tool(self.storage.buildah("containers", "--quiet", "--all"))
+        if finished.status != 0:
+            raise failure(finished, "listing the working containers")
+        return finished.text.split()
 
     def _run(self, *words: str) -> process.Finished:
         return self._tool(self.storage.argv(*words))

@@ -45,6 +45,10 @@ def working_containers(host: SandboxHost) -> str:
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
+def containers(host: SandboxHost) -> int:
+    return len(list(host.sandbox.storage.glob("overlay-containers/*/")))
+
+
 def refs(host: SandboxHost) -> set[str]:
     argv = ["ostree", f"--repo={host.sandbox.sysroot}/ostree/repo", "refs", "--list"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
@@ -138,23 +142,29 @@ def test_a_build_without_space_says_so(shared_host: SandboxHost) -> None:
         build(shared_host, "head -c 1 /dev/zero >/dev/full", "localhost/x:full", {})
 
 
-def test_removing_an_image_clears_what_a_killed_build_left(shared_host: SandboxHost) -> None:
+def test_removing_an_image_leaves_the_others_and_what_others_build(
+    shared_host: SandboxHost,
+) -> None:
     build(shared_host, "true", "localhost/x:removed", {})
     storage = shared_host.builder.storage
-    subprocess.run(storage.buildah("from", BASE), capture_output=True, timeout=60, check=True)
-    assert working_containers(shared_host) != ""
-
-    shared_host.builder.remove("localhost/x:removed")
-
-    assert working_containers(shared_host) == ""
+    made = subprocess.run(
+        storage.buildah("from", BASE), capture_output=True, text=True, timeout=60, check=True
+    )
+    try:
+        shared_host.builder.remove("localhost/x:removed")
+        assert working_containers(shared_host) != ""
+    finally:
+        argv = storage.buildah("rm", made.stdout.strip())
+        subprocess.run(argv, capture_output=True, timeout=60, check=True)
     with pytest.raises(ImageError):
         shared_host.builder.resolve("localhost/x:removed")
     shared_host.builder.remove("localhost/x:removed")
     assert shared_host.builder.resolve(BASE).reference == BASE
 
 
-def test_a_killed_build_leaves_no_process_and_no_mount(
-    shared_host: SandboxHost, tmp_path: Path
+@pytest.mark.parametrize("cleared_by", ["removing", "the-next-build"])
+def test_a_killed_build_leaves_nothing_for_ever(
+    shared_host: SandboxHost, tmp_path: Path, cleared_by: str
 ) -> None:
     (tmp_path / "Containerfile").write_text(f"FROM {BASE}\nRUN echo begun; sleep 299.5\n")
     program = (
@@ -165,6 +175,7 @@ def test_a_killed_build_leaves_no_process_and_no_mount(
     )
     argv = [sys.executable, "-c", program, str(shared_host.sandbox.directory), str(tmp_path)]
     before = mounts.mounts_below(shared_host.sandbox.directory)
+    kept = containers(shared_host)
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert any(line == "begun\n" for line in child.stdout)
@@ -174,8 +185,16 @@ def test_a_killed_build_leaves_no_process_and_no_mount(
         time.sleep(0.1)
     assert runs_with("299.5") == []
     assert mounts.mounts_below(shared_host.sandbox.directory) == before
-    shared_host.builder.remove("localhost/x:killed")
+    # What would lie in /var/tmp for ever.
+    assert list(shared_host.builder.storage.scratch.glob("buildah*")) != []
+    assert working_containers(shared_host) != ""
+    if cleared_by == "removing":
+        shared_host.builder.remove("localhost/x:killed")
+    else:
+        build(shared_host, "true", "localhost/x:next", {})
     assert working_containers(shared_host) == ""
+    assert not shared_host.builder.storage.scratch.exists()
+    assert containers(shared_host) == kept
 
 
 # Staging
