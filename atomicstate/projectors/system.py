@@ -233,8 +233,9 @@ class System:
     def _wanted_changed(self, body: bodies.WantedChanged, _transaction: str, event: Event) -> None:
         void = self.wanted & set(body.void)
         revive = set(body.revive) - self.wanted
-        if self._forgot and (void or not revive <= self.actions.keys()):
-            # What is void now may have superseded what was let go; so may what comes back.
+        if self._forgot and (body.void or not revive <= self.actions.keys()):
+            # What is void now may have been let go itself, or have superseded what was; so may
+            # what comes back.
             self._lost = True
         revive &= self.actions.keys()
         for key, item in self.selections.items():

@@ -272,6 +272,24 @@ def test_a_deployment_from_long_ago_is_no_reason_to_guess() -> None:
     assert applied(whole) == history.made[made[0] or ""]
 
 
+def test_taking_back_what_was_let_go_is_noticed() -> None:
+    history = History()
+    first = history.add("jq")
+    history.remove("jq")
+    history.add("vim", "nano")
+    # Let go: both deployments hold it, and what supersedes it.
+    for _ in range(2):
+        history.apply()
+        history.boot()
+    history.change_wanted((first,), ())
+    compact, whole = System(slack=ALWAYS), System(compact=False)
+    for event in history.events:
+        compact.apply(event)
+        whole.apply(event)
+    assert [(item.seq, item.change) for item in pending(whole)] == [(first, "drop")]
+    assert not compact.complete
+
+
 def test_the_view_stays_small_while_the_log_grows() -> None:
     history = History()
     sizes = []
