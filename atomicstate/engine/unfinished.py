@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from atomicstate.engine import leftovers
 from atomicstate.engine.results import RecoveredResult, RecoveryResult, UnfinishedResult
 from atomicstate.errors import AtomicstateError, InterruptedWorkError
 from atomicstate.events.asjson import rfc3339
@@ -123,6 +124,8 @@ def _each(session: Session, reporter: Reporter, *, forward: bool) -> RecoveryRes
             if now is None:
                 continue  # its own process ended it while we waited
             done.append(_one(session, reporter, transaction, now, forward=forward))
+    # One that another transaction ended has not cleared away its own folder.
+    leftovers.clean(session)
     return RecoveryResult(done)
 
 
@@ -142,6 +145,10 @@ def _one(
 ) -> RecoveredResult:
     statuses = statuses_of(item)
     run = _run_of(session, reporter, transaction, item)
+    if item.mode not in table.OF_THE_OVERLAY:
+        # Before its end is logged: a kill here, and the next one clears them away.
+        session.host.builder.clean()
+        session.host.deployer.remove_unused()
     state = transaction_state(item.mode, statuses)
     if state == table.ROLLING_BACK or not (forward or _can_only_go_on(item, run, state)):
         reason = item.reason or "taken back by `atomicstate abort`"

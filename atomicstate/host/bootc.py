@@ -236,6 +236,9 @@ class BootcDeployer:
         if now is not None and now.checksum == checksum:
             raise HostError(f"the deployment {checksum[:12]} is staged still")
 
+    def remove_unused(self) -> None:
+        """Nothing: bootc clears away itself, with its next change, what it was killed at."""
+
     def rollback(self, checksum: str) -> None:
         """Queue the rollback deployment `checksum`. What is staged is dropped.
 

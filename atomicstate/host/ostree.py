@@ -149,6 +149,10 @@ class OstreeDeployer:
         failpoints.reach("staged.dropped")
         self._prune()
 
+    def remove_unused(self) -> None:
+        """Drop the commits that neither a deployment nor the staged record names; never raises."""
+        self._prune()
+
     def rollback(self, checksum: str) -> None:
         """Put the rollback deployment `checksum` first. Raises HostError."""
         status = self.status()

@@ -175,6 +175,9 @@ class Deployer(Protocol):
     def unstage(self, checksum: str) -> None:
         """Effect: drop the staged deployment `checksum`; one that is not there is no error."""
 
+    def remove_unused(self) -> None:
+        """Effect: drop what a staging that was cut short left, and no deployment needs."""
+
     def rollback(self, checksum: str) -> None:
         """Effect: the rollback deployment `checksum` boots next; never toggles.
 

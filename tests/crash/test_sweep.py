@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
@@ -36,7 +37,8 @@ class Killed(NamedTuple):
     before: tuple[tuple[tuple[str, ...], str], ...] = ()
 
     def __str__(self) -> str:
-        return " then ".join(w[0] + "@" + p for w, p in self.before) + " " + " ".join(self.words)
+        before = [f"{words[0]}@{point}" for words, point in self.before]
+        return " then ".join([*before, self.words[0]])
 
 
 KILLED = (
@@ -95,6 +97,29 @@ def sweep(machines: Machines, killed: Killed, follow_up: str, part: int = 1, par
     rounds = len(range(part, number, parts))
     print(f"{killed}, then {follow_up}: killed at {rounds} points")
     return rounds
+
+
+@pytest.mark.parametrize("follow_up", ["resume", "abort"])
+def test_what_a_killed_build_left_goes(machines: Machines, follow_up: str) -> None:
+    with machines() as machine:
+        assert machine.killed(APPLY, "image.building")
+        # What a build works in, as a kill leaves it.
+        base = "localhost/atomicstate-base:bookworm"
+        left = subprocess.run(
+            machine.host.builder.storage.buildah("from", "--pull-never", base),
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+        assert left.stdout
+        follow(machine, APPLY, follow_up)
+
+
+@pytest.mark.parametrize("point", ["staged.recording", "promote.started"])
+def test_what_a_killed_staging_left_goes_with_abort(machines: Machines, point: str) -> None:
+    with machines() as machine:
+        assert machine.killed(APPLY, point)
+        follow(machine, APPLY, "abort")
 
 
 @pytest.mark.parametrize("part", [1, 2, 3])

@@ -301,6 +301,9 @@ class FakeHost:
         self.others = [item for item in self.others if item.checksum != checksum]
         self._worked("remove_deployment")
 
+    def remove_unused(self) -> None:
+        self._effect("remove_unused")
+
     def stage(self, image: Image, _on_progress: object = None) -> None:
         self._effect("stage")
         self.deployments["staged"] = self._deployment(image)
@@ -361,7 +364,7 @@ class Deployer:
     def __init__(self, host: FakeHost) -> None:
         self.status, self.stage, self.unstage = host.status, host.stage, host.unstage
         self.rollback, self.unqueue = host.rollback, host.unqueue
-        self.remove = host.remove_deployment
+        self.remove, self.remove_unused = host.remove_deployment, host.remove_unused
 
 
 def fake_host(base: Sequence[str] = ("bash", "coreutils")) -> FakeHost:
