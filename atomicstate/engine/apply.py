@@ -91,9 +91,12 @@ def result_of(session: Session, transaction: str, begun: TransactionBegun) -> Ap
 
 
 def require_own(system: System) -> None:
-    """Raises ConflictError where what boots next was not made by this log."""
-    if boots_next(system) is None:
+    """Raises ConflictError where a plain apply can't go on from what boots next: it is foreign, or
+    something else is staged that would be lost."""
+    parent = boots_next(system)
+    if parent is None:
         raise _foreign(system)
+    _refuse_loss(system, parent)
 
 
 def _parent(session: Session, system: System, request: Request) -> tuple[System, str]:
@@ -112,17 +115,25 @@ def _parent(session: Session, system: System, request: Request) -> tuple[System,
         if found is None:
             raise _foreign(system)
         parent = found
-    if host.staged and not request.discard_staged:
-        staged = system.deployment(host.staged, host.staged_txn)
-        if staged is None:
-            raise _foreign(system)
-        if staged != parent:
-            raise ConflictError(
-                f"{host.staged[:12]} is staged, and this would not hold what is in it:"
-                " nothing was changed",
-                hint="--discard-staged gives it up",
-            )
+    if not request.discard_staged:
+        _refuse_loss(system, parent)
     return system, parent
+
+
+def _refuse_loss(system: System, parent: str) -> None:
+    """Raises ConflictError where something is staged that is not in the selection `parent`."""
+    host = system.host
+    if not host.staged:
+        return
+    staged = system.deployment(host.staged, host.staged_txn)
+    if staged is None:
+        raise _foreign(system)
+    if staged != parent:
+        raise ConflictError(
+            f"{host.staged[:12]} is staged, and this would not hold what is in it:"
+            " nothing was changed",
+            hint="--discard-staged gives it up",
+        )
 
 
 def _named(session: Session, system: System, text: str) -> tuple[System, str]:

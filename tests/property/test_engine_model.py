@@ -153,6 +153,10 @@ class Engine(RuleBasedStateMachine):
             for story in self.model.open.values():
                 undoing = {"failed", "undoing", "undone"} & {*story.steps.values()}
                 assert undoing or faults.came or story in was_open.values()
+        if recovery and staged is not None:
+            # Who began it was told that this goes.
+            told = [(it.begun.staged_before, it.begun.target) for it in was_open.values()]
+            gives_up = gives_up or any(staged.checksum in item for item in told)
         self.nothing_discarded(staged, gives_up=gives_up)
         return outcome
 

@@ -201,3 +201,13 @@ def test_a_foreign_image_is_known_by_its_id_whatever_its_name_stands_for_now(mac
     machine.host.registry["localhost/foreign:1"] = frozenset({"bash", "vim"})
     machine.host.pull("localhost/foreign:1", lambda _line: None)
     assert machine.command(adopt_it).image_id == image.id
+
+
+def test_a_switch_that_a_locked_foreign_deployment_forbids_records_nothing(machine):
+    other_image(machine, "vim")
+    stage_foreign(machine)
+    staged = machine.host.deployments["staged"]
+    machine.host.deployments["staged"] = msgspec.structs.replace(staged, locked=True)
+    with pytest.raises(ConflictError):
+        machine.command(lambda s: base.switch(s, base.propose_switch(s, OTHER), SILENT))
+    assert "base.set" not in machine.kinds()
