@@ -6,10 +6,10 @@ that is read here.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from atomicstate.errors import CorruptError, from_os_error
@@ -72,6 +72,8 @@ def parse_origin(text: str) -> dict[str, dict[str, str]]:
 
 def render_origin(image: str, image_digest: str, labels: dict[str, str]) -> str:
     """The origin file of a deployment of `image`."""
+    import json
+
     # Sorted and in ASCII: a key file ends a value at the end of the line, JSON has none in it.
     rendered = json.dumps(labels, sort_keys=True, separators=(",", ":"))
     return (
@@ -136,8 +138,8 @@ def _deployment(checksum: str, serial: int, origin: dict[str, dict[str, str]]) -
 def _labels(text: str) -> dict[str, str]:
     """The labels in an origin file: none where they can't be read, which makes it foreign."""
     try:
-        found = json.loads(text) if text else {}
-    except ValueError:
+        found = msgspec.json.decode(text) if text else {}
+    except msgspec.DecodeError:
         return {}
     if not isinstance(found, dict):
         return {}

@@ -6,10 +6,11 @@ System calls, not mount(8): a dozen mounts in one process, and errors that carry
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 MS_RDONLY = 1
 MS_NOSUID = 2
@@ -20,13 +21,13 @@ MS_BIND = 4096
 MS_PRIVATE = 1 << 18
 _MNT_DETACH = 2
 _UMOUNT_NOFOLLOW = 8
+_CLONE_NEWNS = 0x20000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
-@dataclass(frozen=True)
-class Mount:
+class Mount(NamedTuple):
     """One line of a mountinfo file; `options` are the mount's own and the file system's."""
 
     point: Path
@@ -66,6 +67,39 @@ def bind(source: Path, target: Path, *, read_only: bool = False) -> None:
     if read_only:
         # One call can't do both: the kernel ignores MS_RDONLY on a first bind.
         mount("none", target, "none", MS_BIND | MS_REMOUNT | MS_RDONLY)
+
+
+def mountinfo_of(namespace: Path) -> str:
+    """The mountinfo file as a process in the mount namespace `namespace` would read it.
+
+    No program is started: a child of this very process looks, which takes a fifth of the time.
+    Raises OSError.
+    """
+    source, sink = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os._exit(_look(namespace, sink))
+    os.close(sink)
+    with os.fdopen(source, "rb") as pipe:
+        content = pipe.read()
+    _pid, status = os.waitpid(child, 0)
+    if number := os.waitstatus_to_exitcode(status):
+        raise OSError(number, os.strerror(abs(number)), str(namespace))
+    return content.decode("utf-8", "surrogateescape")
+
+
+def _look(namespace: Path, sink: int) -> int:
+    """In the child: write what is mounted in `namespace` to `sink`; 0, or the error's number."""
+    try:
+        descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+        if _libc.setns(descriptor, _CLONE_NEWNS) != 0:
+            return ctypes.get_errno() or errno.EIO
+        content = Path("/proc/self/mountinfo").read_bytes()
+        with os.fdopen(sink, "wb", closefd=False) as pipe:
+            pipe.write(content)
+    except BaseException as error:  # nothing may leave the child but by its exit status
+        return getattr(error, "errno", None) or errno.EIO
+    return 0
 
 
 def parse_mountinfo(text: str) -> list[Mount]:

@@ -6,7 +6,6 @@ one waits for the next boot) it asks of a `System`.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from pathlib import Path
@@ -85,7 +84,7 @@ class OstreeDeployer:
 
     driver = "ostree"
 
-    def __init__(self, system: System, builder: PodmanBuilder) -> None:
+    def __init__(self, system: System, builder: Callable[[], PodmanBuilder]) -> None:
         self._system = system
         self._builder = builder
 
@@ -199,7 +198,7 @@ class OstreeDeployer:
         """
         return commit_tree(
             self._system.sysroot,
-            self._builder.layers(image),
+            self._builder().layers(image),
             image,
             scratch=self._system.scratch,
             var=var,
@@ -229,6 +228,8 @@ def commit_tree(
     sysroot: Path, layers: Layers, image: Image, *, scratch: Path, var: Path | None = None
 ) -> str:
     """Commit the tree that `layers` make up; returns the commit's checksum."""
+    import json
+
     request = {
         "repo": f"{sysroot}/ostree/repo",
         "folder": str(layers.folder),
@@ -302,6 +303,8 @@ def _change(verb: str, request: dict[str, Any]) -> None:
 
 def _child(verb: str, request: dict[str, Any], within: tuple[str, ...] = ()) -> dict[str, Any]:
     """Run the child process that mounts and loads libostree; its answer, or its error."""
+    import json
+
     module = "atomicstate.host.ostree_child"
     # The child finds this very package, wherever it was started from.
     package = str(Path(__file__).resolve().parents[2])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -78,10 +77,14 @@ def _sign(descriptor: int, command: str) -> None:
     with contextlib.suppress(OSError):
         signature = Holder(os.getpid(), command, rfc3339(time.time_ns()))
         os.ftruncate(descriptor, 0)
+        import json
+
         os.pwrite(descriptor, json.dumps(signature._asdict()).encode(), 0)
 
 
 def _read(descriptor: int) -> Holder | None:
+    import json
+
     try:
         return Holder(**json.loads(os.pread(descriptor, 4096, 0)))
     except (OSError, ValueError, TypeError):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from atomicstate.host.ostree import STATEROOT, OstreeDeployer
-from atomicstate.host.podman import PodmanBuilder, Storage
 from atomicstate.host.sandbox.running import Running, SandboxOverlay
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from atomicstate.catalog.client import Catalog
+    from atomicstate.host.podman import PodmanBuilder
     from atomicstate.host.ports import Deployer, Overlay
     from atomicstate.host.sandbox.layout import Sandbox
 
@@ -25,10 +26,17 @@ class SandboxHost:
         self.sandbox = sandbox
         self.running = Running(sandbox)
         self.overlay: Overlay = SandboxOverlay(self.running)
-        storage = Storage(sandbox.storage, sandbox.runtime, sandbox.marker.storage_driver)
-        self.builder = PodmanBuilder(storage)
-        self.ostree = OstreeDeployer(self.running, self.builder)
+        self.ostree = OstreeDeployer(self.running, lambda: self.builder)
         self.deployer: Deployer = self.ostree
+
+    @cached_property
+    def builder(self) -> PodmanBuilder:
+        """Its builder. Not loaded for a look at what is deployed."""
+        from atomicstate.host.podman import PodmanBuilder, Storage
+
+        sandbox = self.sandbox
+        storage = Storage(sandbox.storage, sandbox.runtime, sandbox.marker.storage_driver)
+        return PodmanBuilder(storage)
 
     @property
     def state_directory(self) -> Path:

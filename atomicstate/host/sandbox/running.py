@@ -7,7 +7,6 @@ written last: a boot that was cut short is a pin without a record, and counts as
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -159,9 +158,12 @@ class Running:
         return ["nsenter", f"--mount={self.sandbox.pin}", "--"]
 
     def mountinfo(self) -> str:
-        """What is mounted in the system's namespace, as /proc/self/mountinfo lists it."""
-        finished = process.run([*self.enter(), "cat", "/proc/self/mountinfo"], timeout=_LIMIT)
-        return finished.stdout.decode("utf-8", "surrogateescape")
+        """What is mounted in the running system. Raises HostError."""
+        self.ensure()
+        try:
+            return mounts.mountinfo_of(self.sandbox.pin)
+        except OSError as error:
+            raise from_os_error(error, "look into the namespace", self.sandbox.pin) from error
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The argument vector that runs `argv` in the running tree, in a clean environment."""
@@ -235,7 +237,7 @@ class SandboxOverlay:
 
 def _inside(verb: str, request: dict[str, str], prefix: Sequence[str]) -> process.Finished:
     module = "atomicstate.host.sandbox.inside"
-    argv = [*prefix, sys.executable, "-m", module, verb, json.dumps(request)]
+    argv = [*prefix, sys.executable, "-m", module, verb, msgspec.json.encode(request).decode()]
     package = str(Path(__file__).resolve().parents[3])
     return process.run(argv, env={"PYTHONPATH": package}, timeout=_LIMIT, check=False)
 
