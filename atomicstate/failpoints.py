@@ -37,6 +37,7 @@ POINTS = {
     "overlay.mounting": "the overlay is about to be mounted",
     "packages.changed": "libapt has changed the packages, or taken them back",
     "packages.changing": "libapt is about to change packages, or to take them back",
+    "promote.taking-back": "an aborted apply is about to give the recipe back as it was",
     "promote.containerfile": "the Containerfile was promoted, the recipe not yet",
     "snapshot.saved": "the view's snapshot has its name",
     "snapshot.written": "the view's snapshot is written under a temporary name",

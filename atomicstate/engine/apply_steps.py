@@ -288,6 +288,22 @@ class ApplyTransaction:
         return Effect("promote", do, probe, skips=recovery.OTHER)
 
 
+def demote(session: Session, begun: TransactionBegun) -> None:
+    """Take back what promote did for the apply `begun`: image.yml is again as it was then.
+
+    One that was edited since is left alone. Doing it twice does no harm.
+    """
+    path = session.state.recipe_directory / RECIPE
+    if begun.user_recipe == begun.recipe or file_digest(path) != begun.recipe:
+        return
+    failpoints.reach("promote.taking-back")
+    if begun.user_recipe:
+        write_atomically(path, session.blobs.get(begun.user_recipe))
+    else:
+        # Promote replaces a person's file never: there was none.
+        path.unlink(missing_ok=True)
+
+
 def requeue(session: Session, checksum: str) -> None:
     """Let the rollback deployment `checksum` boot next again, where it still is in its slot."""
     slot = session.host_status(fresh=True).rollback

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atomicstate.engine.apply_steps import requeue
+from atomicstate.engine.apply_steps import demote, requeue
 from atomicstate.engine.runner import Answer, Effect, Runner
 from atomicstate.events.bodies import StepSkipped, WantedHeld
 from atomicstate.machine import recovery, table
@@ -81,11 +81,19 @@ class RollbackTransaction:
 
     def _end_apply(self, system: System) -> None:
         """An apply that is open still ends with the unstage of what it staged."""
-        for transaction, item in system.open.items():
-            made = system.selections.get(transaction)
-            if item.staged and made and made.checksum == self._begun.target:
-                skipped = StepSkipped("promote", "what it staged was dropped")
-                self._session.put_ahead(transaction, skipped)
+        for transaction, _begun in self._open_applies(system):
+            skipped = StepSkipped("promote", "what it staged was dropped")
+            self._session.put_ahead(transaction, skipped)
+
+    def _open_applies(self, system: System) -> list[tuple[str, TransactionBegun]]:
+        """The apply that staged `target` and has not ended, if there is one."""
+        return [
+            (transaction, item.begun)
+            for transaction, item in system.open.items()
+            if item.staged
+            and (made := system.selections.get(transaction))
+            and made.checksum == self._begun.target
+        ]
 
     def _later_boot(self) -> bool:
         return self._boot is not None and self._session.host_status().boot != self._boot
@@ -133,4 +141,10 @@ class RollbackTransaction:
                 return Answer(recovery.GONE)
             return Answer(recovery.DONE, {"checksum": target})
 
-        return Effect("unstage", lambda: deployer.unstage(target), probe)
+        def do() -> None:
+            # First the recipe: once the deployment is gone nobody would ask for it again.
+            for _transaction, begun in self._open_applies(self._session.system()):
+                demote(self._session, begun)
+            deployer.unstage(target)
+
+        return Effect("unstage", do, probe)

@@ -448,6 +448,47 @@ def test_abort_past_the_switch_drops_what_was_staged(machine, monkeypatch):
     assert (machine.directory / "recipe" / "image.yml").read_bytes() == before
 
 
+def cut_after_promote(machine, monkeypatch):
+    from atomicstate.engine import apply_steps
+
+    real = apply_steps.write_atomically
+
+    def write(path, content):
+        real(path, content)
+        if path.parent.name == "recipe" and path.name == "image.yml":
+            raise Crash
+
+    monkeypatch.setattr(apply_steps, "write_atomically", write)
+    machine.killed(apply_all)
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_abort_gives_back_the_recipe_that_was_promoted_already(machine, monkeypatch, killed):
+    applied(machine, "jq")
+    machine.command(lambda s: add(s, "tree"))
+    path = machine.directory / "recipe" / "image.yml"
+    before = path.read_bytes()
+    cut_after_promote(machine, monkeypatch)
+    assert path.read_bytes() != before
+    if killed:
+        machine.host.failing["unstage"] = Crash()
+        machine.killed(aborted)
+        machine.host.failing.clear()
+    machine.command(aborted)
+    assert path.read_bytes() == before
+    assert machine.host.deployments["staged"] is None
+
+
+def test_abort_leaves_a_recipe_that_was_edited_after_its_promotion(machine, monkeypatch):
+    machine.command(lambda s: add(s, "tree"))
+    path = machine.directory / "recipe" / "image.yml"
+    cut_after_promote(machine, monkeypatch)
+    path.write_text("image: mine:1\n", encoding="utf-8")
+    machine.command(aborted)
+    assert path.read_text(encoding="utf-8") == "image: mine:1\n"
+
+
 def test_abort_past_the_switch_keeps_what_a_rollback_holds_back(machine, monkeypatch):
     applied(machine, "jq")
     machine.command(go_back)
