@@ -320,12 +320,11 @@ class PodmanBuilder:
         """
         scratch = self.storage.scratch
         self._clear_cut_short()
+        # Nothing in a working container tells whose it is: these are not ours.
+        others = "" if self.storage.root is None else "\n".join(self._working_containers())
         try:
             scratch.mkdir(mode=0o700, parents=True)
-            if self.storage.root is not None:
-                # Nothing in a working container tells whose it is: these are not ours.
-                others = "\n".join(self._working_containers())
-                write_atomically(scratch / _OTHERS, others.encode())
+            write_atomically(scratch / _OTHERS, others.encode())
         except OSError as error:
             raise from_os_error(error, "build in", scratch) from error
         try:
