@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crash.whole import check
+from tests.support.seeds import seed
 
 if TYPE_CHECKING:
     from tests.crash.conftest import Machines
@@ -21,9 +21,7 @@ ENDS = ("resume", "abort")
 
 
 def kill_at_random(machines: Machines, rounds: int) -> None:
-    seed = int(os.environ.get("ATOMICSTATE_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
-    print(f"ATOMICSTATE_TEST_SEED={seed}")
-    chance = random.Random(seed)
+    chance = random.Random(seed())
     with machines() as machine:
         began = time.monotonic()
         machine.done(*APPLY)

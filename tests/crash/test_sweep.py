@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.crash.whole import check
+from tests.support.seeds import seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,10 +132,8 @@ def test_resume_killed_at_every_failpoint_then_resume(machines: Machines) -> Non
 
 
 def test_anything_killed_anywhere_then_anything(machines: Machines) -> None:
-    """A sample of what the `crash` tests do, with another seed each time."""
-    seed = int(os.environ.get("ATOMICSTATE_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
-    print(f"ATOMICSTATE_TEST_SEED={seed}")
-    chance = random.Random(seed)
+    """A sample of what the `crash` tests do, with another seed each day."""
+    chance = random.Random(seed())
     for _round in range(10):
         killed = chance.choice(KILLED)
         number, follow_up = chance.randint(1, 24), chance.choice(FOLLOW_UPS)

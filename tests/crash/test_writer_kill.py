@@ -20,6 +20,7 @@ from atomicstate.events.event import Draft
 from atomicstate.store.state import State
 from atomicstate.store.verify import verify
 from tests.support.logs import ACTOR, fact
+from tests.support.seeds import seed
 
 if TYPE_CHECKING:
     from atomicstate.store.log import Log
@@ -99,9 +100,7 @@ def check(state: State, name: str, before: int, acknowledged: int) -> int:
 
 @pytest.mark.slow
 def test_what_was_acknowledged_survives_a_kill_at_any_instant(tmp_path: Path) -> None:
-    seed = int(os.environ.get("ATOMICSTATE_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
-    print(f"ATOMICSTATE_TEST_SEED={seed}")
-    chance = random.Random(seed)
+    chance = random.Random(seed())
     for round_ in range(ROUNDS):
         if round_ % 50 == 0:
             state = State(tmp_path / str(round_))
