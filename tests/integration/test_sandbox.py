@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -27,6 +28,8 @@ from atomicstate.host.sandbox import layout, lifecycle
 from tests.support.sandboxes import inside, mounted, processes_in
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from atomicstate.host.sandbox.host import SandboxHost
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
@@ -153,12 +156,26 @@ def test_an_overlay_takes_writes_and_is_gone_after_a_reboot(sandbox_host: Sandbo
     assert after.boot.boot_id != before.boot.boot_id
 
 
-def test_a_reboot_ends_what_runs_inside(sandbox_host: SandboxHost) -> None:
-    namespace = sandbox_host.sandbox.pin.stat().st_ino
-    with subprocess.Popen(sandbox_host.running.command(["sleep", "100"])) as child:
-        lifecycle.reboot(sandbox_host.sandbox.directory)
+@contextlib.contextmanager
+def at_work_inside(host: SandboxHost) -> Iterator[None]:
+    """Processes in the running system, which what is done in the block must end."""
+    namespace = host.sandbox.pin.stat().st_ino
+    with subprocess.Popen(host.running.command(["sleep", "100"])) as child:
+        # nsenter needs a moment until it is in there.
+        deadline = time.monotonic() + 20
+        while child.pid not in processes_in(namespace) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        there = processes_in(namespace)
+        yield
         assert child.wait(20) == -signal.SIGKILL
-    assert processes_in(namespace) == []
+    # By their ids: a namespace that comes later may get the number of the one that is gone.
+    assert there
+    assert [pid for pid in there if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_a_reboot_ends_what_runs_inside(sandbox_host: SandboxHost) -> None:
+    with at_work_inside(sandbox_host):
+        lifecycle.reboot(sandbox_host.sandbox.directory)
 
 
 def test_a_lost_namespace_is_a_power_cut(sandbox_host: SandboxHost) -> None:
@@ -185,18 +202,11 @@ def test_a_lost_namespace_is_a_power_cut(sandbox_host: SandboxHost) -> None:
 def test_destroying_leaves_nothing(sandbox_host: SandboxHost) -> None:
     sandbox = sandbox_host.sandbox
     sandbox_host.overlay.enable()
-    namespace = sandbox.pin.stat().st_ino
-    with subprocess.Popen(sandbox_host.running.command(["sleep", "100"])) as child:
-        # nsenter needs a moment until it is in there.
-        deadline = time.monotonic() + 20
-        while child.pid not in processes_in(namespace) and time.monotonic() < deadline:
-            time.sleep(0.02)
+    with at_work_inside(sandbox_host):
         lifecycle.destroy(sandbox.directory)
-        assert child.wait(20) == -signal.SIGKILL
     assert not sandbox.directory.exists()
     assert not sandbox.runtime.exists()
     assert mounted(sandbox.directory) == []
-    assert processes_in(namespace) == []
 
 
 def test_destroying_after_a_reboot_of_the_machine_leaves_nothing(
