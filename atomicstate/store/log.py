@@ -234,18 +234,24 @@ class Log:
         """Put the records of `drafts` after `head`; the new head."""
         # Inside the write transaction: no other writer's event lies between clock and number.
         wall, boottime = now()
-        new_kinds = {kind_of(draft.body) for draft in drafts}.difference(self.header.kinds)
+        kinds = {draft.body.__class__ for draft in drafts}
+        new_kinds = {kind_of(body) for body in kinds}.difference(self.header.kinds)
         if new_kinds:
             record = self.header.with_kinds(new_kinds).record
             transaction.put(headers.KEY, record)
         seq, previous = head
+        log_id = self.header.log_id
+        rows = []
         for draft in drafts:
             seq += 1
-            event, encoded = _event(draft, seq, wall, boottime, self.header.log_id)
+            event, encoded = _event(draft, seq, wall, boottime, log_id)
             previous = chain(previous, encoded)
-            if not transaction.put(key_of(seq), encoded + previous, append=True):
-                raise broken(seq)
+            rows.append((key_of(seq), encoded + previous))
             events.append(event)
+        with transaction.cursor() as cursor:
+            _consumed, added = cursor.putmulti(rows, append=True)
+        if added < len(rows):
+            raise broken(head.seq + added + 1)
         return Head(seq, previous)
 
     def _committed_after_all(self, wanted: Head) -> bool:
