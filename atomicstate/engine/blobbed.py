@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from atomicstate.events.bodies import PackageAdded, PackageRemoved
 from atomicstate.events.plan import Plan
 
 if TYPE_CHECKING:
+    from atomicstate.engine.session import Session
     from atomicstate.store.blobs import Blobs
 
 INLINE = 700
@@ -28,3 +30,11 @@ def plan_of(blobs: Blobs, plan: Plan | None, plan_blob: str) -> Plan:
     if plan_blob:
         return msgspec.msgpack.decode(blobs.get(plan_blob), type=Plan)
     return plan or Plan()
+
+
+def recorded_plan(session: Session, seq: int) -> Plan:
+    """What libapt resolved for the action `seq`; an empty plan for one of another kind."""
+    body = session.event(seq).body
+    if not isinstance(body, PackageAdded | PackageRemoved):
+        return Plan()
+    return plan_of(session.blobs, body.plan, body.plan_blob)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from atomicstate.engine import documents
-from atomicstate.engine.blobbed import plan_of
+from atomicstate.engine.blobbed import recorded_plan
 from atomicstate.events.asjson import kind
-from atomicstate.events.bodies import NoteAdded, PackageAdded, PackageRemoved
+from atomicstate.events.bodies import NoteAdded
 from atomicstate.events.event import Event, UnknownEvent
 from atomicstate.projectors.pending import kept
 from atomicstate.projectors.recipe import base_of
@@ -91,30 +91,19 @@ def _packages(
     for seq in sorted(old - new, reverse=True):
         for change in changes(session, seq):
             known = found.get(change.name)
-            version = known.was if known else _after(change)
-            found[change.name] = PackageDifference(change.name, version, _before(change), seq)
+            version = known.was if known else change.after
+            found[change.name] = PackageDifference(change.name, version, change.before, seq)
     for seq in sorted(new - old):
         for change in changes(session, seq):
             known = found.get(change.name)
-            was = known.was if known else _before(change)
-            found[change.name] = PackageDifference(change.name, was, _after(change), seq)
+            was = known.was if known else change.before
+            found[change.name] = PackageDifference(change.name, was, change.after, seq)
     return [item for _name, item in sorted(found.items()) if item.was != item.version]
-
-
-def _before(change: PackageChange) -> str:
-    return change.was or (change.version if change.kind == "remove" else "")
-
-
-def _after(change: PackageChange) -> str:
-    return "" if change.kind == "remove" else change.version
 
 
 def changes(session: Session, seq: int) -> tuple[PackageChange, ...]:
     """What libapt resolved for the action `seq`; nothing for one of another kind."""
-    body = session.event(seq).body
-    if not isinstance(body, PackageAdded | PackageRemoved):
-        return ()
-    return plan_of(session.blobs, body.plan, body.plan_blob).changes
+    return recorded_plan(session, seq).changes
 
 
 class Shown(Struct, frozen=True):

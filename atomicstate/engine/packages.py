@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atomicstate.catalog.names import validate_names
-from atomicstate.engine.blobbed import plan_of, store_plan
+from atomicstate.engine.blobbed import recorded_plan, store_plan
 from atomicstate.engine.live import refuse_broken
 from atomicstate.engine.results import PackageProposal, PackageResult
 from atomicstate.engine.unfinished import resume_live, warn_unfinished
-from atomicstate.errors import AptError, ConflictError, CorruptError, HostError, NoOperationError
+from atomicstate.errors import AptError, ConflictError, HostError, NoOperationError
 from atomicstate.events.bodies import PackageAdded, PackageRemoved, TransactionBegun
 from atomicstate.events.ids import new_id
 from atomicstate.machine import table
@@ -115,7 +115,7 @@ class _Wishes:
             for name in action.names:
                 self._last[name] = (action.kind, name in action.in_base)
             if action.kind == "package.added":
-                self._brought.update(change.name for change in _recorded_plan(session, seq).comes)
+                self._brought.update(change.name for change in recorded_plan(session, seq).comes)
 
     def needless(self, verb: str, names: Sequence[str], installed: dict[str, str]) -> set[str]:
         """Those of `names` that are as asked already."""
@@ -159,13 +159,6 @@ class _Wishes:
                 not kind and name in installed and name not in self._brought
             )
         return kind == "package.removed" or (not kind and name not in installed)
-
-
-def _recorded_plan(session: Session, seq: int) -> Plan:
-    body = session.event(seq).body
-    if not isinstance(body, PackageAdded):
-        raise CorruptError(f"event {seq} is no package.added", seq=seq)
-    return plan_of(session.blobs, body.plan, body.plan_blob)
 
 
 def _given(waiting: Sequence[Pending], kind: str) -> tuple[str, ...]:

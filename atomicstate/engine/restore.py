@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from atomicstate.engine.blobbed import plan_of, store_plan
+from atomicstate.engine.blobbed import recorded_plan, store_plan
 from atomicstate.engine.live import LiveTransaction, refuse_broken
 from atomicstate.engine.results import RestoreResult
 from atomicstate.engine.unfinished import resume_live
 from atomicstate.errors import AptError, NotFoundError
-from atomicstate.events.bodies import PackageAdded, PackageRemoved, TransactionBegun
+from atomicstate.events.bodies import TransactionBegun
 from atomicstate.events.ids import new_id
 from atomicstate.machine import table
 from atomicstate.projectors.pending import booted, kept
@@ -71,7 +71,7 @@ def restore(session: Session, reporter: Reporter) -> RestoreResult:
         wishes = lost(session, system)
         if not wishes:
             return RestoreResult(None, [], [], [])
-        recorded = [_recorded_plan(session, seq) for seq in wishes.seqs]
+        recorded = [recorded_plan(session, seq) for seq in wishes.seqs]
         versions = _versions(recorded)
         plan, notes = _plan(session, wishes, versions)
         notes += _other_versions(plan, versions)
@@ -106,13 +106,6 @@ def _candidates(session: Session, system: System) -> set[int]:
         for seq in kept(system) - known
         if system.actions[seq].live and session.event(seq).boot != boot
     }
-
-
-def _recorded_plan(session: Session, seq: int) -> Plan:
-    body = session.event(seq).body
-    if not isinstance(body, PackageAdded | PackageRemoved):
-        raise AptError(f"event {seq} is no change of packages")
-    return plan_of(session.blobs, body.plan, body.plan_blob)
 
 
 def _versions(plans: list[Plan]) -> dict[str, str]:

@@ -9,14 +9,12 @@ import msgspec
 from msgspec import Struct
 
 from atomicstate.catalog.client import PlanState
-from atomicstate.engine.blobbed import plan_of
+from atomicstate.engine.blobbed import recorded_plan
 from atomicstate.engine.live import LiveTransaction
 from atomicstate.engine.runner import Answer, Effect
 from atomicstate.errors import AptError
 from atomicstate.events.bodies import (
     LiveBroken,
-    PackageAdded,
-    PackageRemoved,
     TransactionBegun,
     WantedChanged,
 )
@@ -138,10 +136,7 @@ def _merged(session: Session, seqs: Iterable[int]) -> list[PackageChange]:
     """The plans of the actions, one after the other, as one."""
     found: dict[tuple[str, str], PackageChange] = {}
     for seq in seqs:
-        body = session.event(seq).body
-        if not isinstance(body, PackageAdded | PackageRemoved):
-            continue
-        for change in plan_of(session.blobs, body.plan, body.plan_blob).changes:
+        for change in recorded_plan(session, seq).changes:
             key = (change.name, change.architecture)
             first = found.pop(key, None)
             now = change if first is None else _joined(first, change)
@@ -152,7 +147,7 @@ def _merged(session: Session, seqs: Iterable[int]) -> list[PackageChange]:
 
 def _joined(first: PackageChange, then: PackageChange) -> PackageChange | None:
     """Both changes of a package as one; None where it is as it was."""
-    was = _was(first)
+    was = first.before
     if then.kind == "remove":
         return msgspec.structs.replace(then, version=was, was=was) if was else None
     if not was:
@@ -161,10 +156,6 @@ def _joined(first: PackageChange, then: PackageChange) -> PackageChange | None:
         return None
     kind = then.kind if then.kind in ("upgrade", "downgrade") else "upgrade"
     return msgspec.structs.replace(then, kind=kind, was=was)
-
-
-def _was(change: PackageChange) -> str:
-    return change.was or (change.version if change.kind == "remove" else "")
 
 
 def _claimed(system: System, after: Iterable[int]) -> dict[str, str]:
@@ -184,8 +175,8 @@ def _there(
     now = session.host.catalog.installed([change.name for change in changes])
     left = []
     for change in changes:
-        kind, version = (REMOVED, "") if change.kind == "remove" else (ADDED, change.version)
-        is_so = now.get(change.name, "") == version
+        kind = REMOVED if change.kind == "remove" else ADDED
+        is_so = now.get(change.name, "") == change.after
         if is_so and change.kind in _INVERSE and claimed.get(change.name) != kind:
             left.append(change)
     return tuple(left)
@@ -200,8 +191,7 @@ def _plan(changes: tuple[PackageChange, ...]) -> Plan:
 
 
 def _inverse(change: PackageChange) -> PackageChange:
-    kind, was = _INVERSE[change.kind], _was(change)
-    after = "" if change.kind == "remove" else change.version
+    kind, was, after = _INVERSE[change.kind], change.before, change.after
     return msgspec.structs.replace(
         change,
         kind=kind,

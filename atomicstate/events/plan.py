@@ -23,6 +23,16 @@ class PackageChange(Struct, frozen=True, array_like=True, gc=False):
     download_size: int = 0
     installed_size: int = 0
 
+    @property
+    def before(self) -> str:
+        """The version that is there before it; empty where none is."""
+        return self.was or (self.version if self.kind == "remove" else "")
+
+    @property
+    def after(self) -> str:
+        """The version that is there after it; empty where none is."""
+        return "" if self.kind == "remove" else self.version
+
 
 class Plan(Struct, frozen=True, array_like=True, gc=False):
     """All that one action does to the package set. Sizes in bytes; `installed_size` is the net
