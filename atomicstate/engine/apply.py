@@ -139,7 +139,7 @@ def _refuse_loss(system: System, parent: str) -> None:
 def _named(session: Session, system: System, text: str) -> tuple[System, str]:
     """The key of what the transaction `text` staged. Raises NotFoundError, ConflictError."""
     found = transactions.find(session, text)
-    key = found.begun.target if found.begun.mode == table.DEPLOY else found.id
+    key = found.made_by
     if key not in system.selections:
         system = session.observe_whole()
     if key not in system.selections:

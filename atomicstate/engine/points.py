@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from atomicstate.projectors.system import System
 
 DEPLOYMENTS = ("booted", "staged", "rollback", "applied")
-_HEAD = re.compile(r"(?:HEAD|@)(?:~(\d{1,18}))?")
+HEAD = re.compile(r"(?:HEAD|@)(?:~(\d{1,18}))?", re.ASCII)
 # A number has no leading zero; the id of a transaction begins with one.
 _NUMBER = re.compile(r"#?(0|[1-9][0-9]{0,17})", re.ASCII)
-_TRANSACTION = re.compile(r"[0-9a-f][0-9a-f-]{3,35}", re.ASCII)
 _AT = re.compile(r"@\{(.+)\}")
 _HINT = "a point is 12, HEAD~3, a transaction, a tag, a time, booted, staged, rollback or applied"
 
@@ -56,18 +55,20 @@ def resolve(session: Session, text: str) -> Point:
     tags = session.system().tags
     if word in tags:
         return Point(tags[word], text)
-    if _TRANSACTION.fullmatch(word.lower()) and (found := transactions(session, word.lower())):
+    if found := _transactions(session, word.lower()):
         [transaction] = _only(found, text)
         return Point(found[transaction], text)
     return _at_time(session, word, text)
 
 
-def transactions(session: Session, start: str) -> dict[str, int]:
+def _transactions(session: Session, start: str) -> dict[str, int]:
     """The transactions whose id begins with `start`, each with the number of its last event."""
+    from atomicstate.engine.transactions import can_be_id
     from atomicstate.store.search import Query, holds, search
 
-    wanted = start.encode()
-    query = Query((holds(wanted),), (lambda event: event.transaction.startswith(start),))
+    if not can_be_id(start):
+        return {}
+    query = Query((holds(start.encode()),), (lambda event: event.transaction.startswith(start),))
     log = session.log
     found: dict[str, int] = {}
     for item in search(log, query, 1, log.head().seq + 1):
@@ -86,7 +87,7 @@ def _counted(session: Session, word: str) -> int | None:
     """The number that `12`, `#12` or `HEAD~3` says; None for another word."""
     if match := _NUMBER.fullmatch(word):
         return int(match[1])
-    if match := _HEAD.fullmatch(word):
+    if match := HEAD.fullmatch(word):
         return session.log.head().seq - int(match[1] or 0)
     return None
 

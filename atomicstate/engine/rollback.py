@@ -144,8 +144,7 @@ def _one_back(session: Session, system: System, status: HostStatus) -> RollbackP
 
 
 def _to_transaction(session: Session, status: HostStatus, text: str) -> RollbackProposal:
-    named = transactions.find(session, text)
-    transaction = named.begun.target if named.begun.mode == table.DEPLOY else named.id
+    transaction = transactions.find(session, text).made_by
     system = session.observe_knowing(transaction)
     if transaction not in system.selections:
         raise NotFoundError(

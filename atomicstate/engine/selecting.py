@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from atomicstate.engine import transactions
-from atomicstate.engine.blobbed import plan_of
-from atomicstate.engine.points import resolve
+from atomicstate.engine.blobbed import recorded_plan
+from atomicstate.engine.points import HEAD, resolve
 from atomicstate.errors import ConflictError, NoOperationError, NotFoundError, ValidationError
 from atomicstate.events.asjson import kind
-from atomicstate.events.bodies import ACTIONS, PackageAdded, PackageRemoved
-from atomicstate.events.plan import Plan
+from atomicstate.events.bodies import ACTIONS
 from atomicstate.projectors import independence
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from atomicstate.projectors.state import Action
     from atomicstate.projectors.system import System
 
-_HEAD = re.compile(r"(?:HEAD|@)(?:~\d{1,18})?", re.ASCII)
 # A number has no leading zero; the id of a transaction begins with one for some thousand years.
 _NUMBERS = re.compile(r"#?([1-9][0-9]{0,17})(?:-#?([1-9][0-9]{0,17}))?", re.ASCII)
 
@@ -108,7 +106,7 @@ def span(session: Session, word: str) -> range | None:
     """
     match = _NUMBERS.fullmatch(word)
     if match is None:
-        if not _HEAD.fullmatch(word) and word not in session.system().tags:
+        if not HEAD.fullmatch(word) and word not in session.system().tags:
             return None
         seq = resolve(session, word).seq
         return range(seq, seq + 1)
@@ -120,7 +118,7 @@ def span(session: Session, word: str) -> range | None:
 
 def transaction_named(session: Session, word: str) -> Named:
     """The transaction whose id begins with `word`. Raises ValidationError, NotFoundError."""
-    if not re.fullmatch(r"[0-9a-fA-F-]{4,36}", word, re.ASCII):
+    if not transactions.can_be_id(word):
         raise ValidationError(
             f"{word[:60]!r} names no action",
             hint="name one by its number (12), HEAD~2 or a tag, several by a range (12-15) or a"
@@ -158,11 +156,7 @@ def _why_not(session: Session, system: System, seq: int) -> NotFoundError | NoOp
 
 def keys_of(session: Session, action: Action) -> Keys:
     """What `action` writes and reads, by what libapt resolved for it."""
-    body = session.event(action.seq).body
-    plan = Plan()
-    if isinstance(body, PackageAdded | PackageRemoved):
-        plan = plan_of(session.blobs, body.plan, body.plan_blob)
-    return independence.keys_of(action, plan)
+    return independence.keys_of(action, recorded_plan(session, action.seq))
 
 
 def _refuse_ties(missing: Mapping[int, list[int]], waiting: Mapping[int, Pending]) -> None:

@@ -28,6 +28,16 @@ class Named(NamedTuple):
     seq: int
     begun: TransactionBegun
 
+    @property
+    def made_by(self) -> str:
+        """The transaction whose image it staged: of a deploy another one's, else its own."""
+        return self.begun.target if self.begun.mode == table.DEPLOY else self.id
+
+
+def can_be_id(text: str) -> bool:
+    """Whether `text` has the form of an id, or of the start of one."""
+    return _ID.fullmatch(text.lower()) is not None
+
 
 def find(session: Session, text: str) -> Named:
     """The transaction whose id is, or begins with, `text`.
@@ -35,7 +45,7 @@ def find(session: Session, text: str) -> Named:
     Raises ValidationError for what is no id and for a start that several have, NotFoundError.
     """
     wanted = text.lower()
-    if not _ID.fullmatch(wanted):
+    if not can_be_id(text):
         raise ValidationError(
             f"{text[:60]!r} is not the id of a transaction",
             hint=f"give the id as `log -v` shows it, or at least its first {SHORTEST} digits",
