@@ -9,6 +9,9 @@ from atomicstate import failpoints
 from atomicstate.files import remove_abandoned
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from atomicstate.engine.session import Session
 
 
@@ -17,17 +20,32 @@ def clean(session: Session) -> None:
 
     What such a folder held is in the log and its blobs.
     """
+    remove(ended(session))
     state = session.state
-    try:
-        # Listed before the log is read: the folder of what begins meanwhile is not among them.
-        folders = list(state.transactions_directory.iterdir())
-        blobs = list(state.blobs.directory.iterdir())
-    except OSError:
-        return
-    running = session.system().open
-    for folder in folders:
-        if folder.name not in running:
-            shutil.rmtree(folder, ignore_errors=True)
-            failpoints.reach("transaction.cleaned")
-    for folder in (state.recipe_directory, *folders, *blobs):
+    folders = (*_listed(state.transactions_directory), *_listed(state.blobs.directory))
+    for folder in (state.recipe_directory, *folders):
         remove_abandoned(folder)
+
+
+def ended(session: Session) -> list[Path]:
+    """The folders of transactions that have ended, by name; none where they can't be listed."""
+    # Listed before the log is read: the folder of what begins meanwhile is not among them.
+    folders = _listed(session.state.transactions_directory)
+    if not folders:
+        return []
+    running = session.system().open
+    return [folder for folder in folders if folder.is_dir() and folder.name not in running]
+
+
+def remove(folders: Iterable[Path]) -> None:
+    """Remove `folders` with all that is in them; what can't be removed stays, for the next time."""
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        failpoints.reach("transaction.cleaned")
+
+
+def _listed(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.iterdir())
+    except OSError:
+        return []

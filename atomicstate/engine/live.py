@@ -118,7 +118,7 @@ class LiveTransaction:
 
     def _gone(self) -> bool:
         """Whether the boot instance is over that it began in, and its overlay with it."""
-        return self._boot is not None and self._session.host_status().boot != self._boot
+        return self._session.is_over(self._boot)
 
     def _overlay(self) -> Effect:
         overlay = self._session.host.overlay

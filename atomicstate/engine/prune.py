@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
+from atomicstate.engine import leftovers
 from atomicstate.engine.results import PruneObject, PruneProposal, PruneResult
 from atomicstate.engine.runner import Answer, Effect, Runner
 from atomicstate.engine.unfinished import refuse_unfinished
@@ -17,7 +17,6 @@ from atomicstate.machine.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from atomicstate.engine.results import Reporter
     from atomicstate.engine.session import Session
@@ -42,7 +41,7 @@ def propose(session: Session, keep: int = KEEP) -> PruneProposal:
     objects = _unused(session, system, keep)
     return PruneProposal(
         objects=objects,
-        leftovers=[path.name for path in _leftovers(session)],
+        leftovers=[path.name for path in leftovers.ended(session)],
         bytes=sum(item.bytes for item in objects),
         keep=keep,
     )
@@ -65,14 +64,13 @@ def carry_out(session: Session, proposal: PruneProposal, reporter: Reporter) -> 
             transaction = new_id()
             begun = TransactionBegun(table.PRUNE, objects=tuple(map(str, objects)))
             PruneTransaction(session, reporter, transaction, begun).begin()
-        leftovers = _leftovers(session)
-        for path in leftovers:
-            shutil.rmtree(path, ignore_errors=True)
+        folders = leftovers.ended(session)
+        leftovers.remove(folders)
         session.host.builder.clean()
     return PruneResult(
         transaction=transaction,
         removed=objects,
-        leftovers=[path.name for path in leftovers],
+        leftovers=[path.name for path in folders],
         bytes=sum(item.bytes for item in objects),
     )
 
@@ -215,12 +213,3 @@ def _sizes(session: Session, images: list[Image]) -> list[int]:
         except ImageError:
             bases[name] = 0
     return [max(image.size - bases[image.labels.get(LABEL_BASE, "")], 0) for image in images]
-
-
-def _leftovers(session: Session) -> list[Path]:
-    """The folders of transactions that are not open."""
-    directory = session.state.transactions_directory
-    # Listed first: a folder is made only when its transaction is open.
-    found = sorted(directory.iterdir()) if directory.is_dir() else []
-    running = session.system().open
-    return [path for path in found if path.is_dir() and path.name not in running]

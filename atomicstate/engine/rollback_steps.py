@@ -96,7 +96,7 @@ class RollbackTransaction:
         ]
 
     def _later_boot(self) -> bool:
-        return self._boot is not None and self._session.host_status().boot != self._boot
+        return self._session.is_over(self._boot)
 
     def _rollback(self) -> Effect:
         """The deployment `target` boots next: the one in the rollback slot, or the booted one."""

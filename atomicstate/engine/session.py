@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from atomicstate.events.bodies import AnyBody, HostBooted, HostObserved
-    from atomicstate.events.event import Actor, Event
+    from atomicstate.events.event import Actor, BootInstance, Event
     from atomicstate.host.ports import Host, HostStatus, OverlayState
     from atomicstate.store.blobs import Blobs
     from atomicstate.store.locks import Holder
@@ -197,6 +197,10 @@ class Session:
         if self._status is None or fresh:
             self._status = self.host.deployer.status()
         return self._status
+
+    def is_over(self, boot: BootInstance | None) -> bool:
+        """Whether the host was booted again since the boot instance `boot`; of None not known."""
+        return boot is not None and self.host_status().boot != boot
 
     def overlay_state(self, *, fresh: bool = False) -> OverlayState:
         """The overlay. Asked once in a command, unless `fresh`: it may take a process."""

@@ -98,7 +98,7 @@ class WithdrawTransaction:
 
         def probe() -> Answer:
             # After a boot the same path is the new image's own file.
-            if self._boot is not None and self._session.host_status().boot != self._boot:
+            if self._session.is_over(self._boot):
                 return Answer(recovery.GONE)
             now = catalog.survey().files
             left = [path for path, sign in self._signatures.items() if now.get(path) == sign]

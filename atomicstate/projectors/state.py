@@ -13,7 +13,6 @@ from atomicstate.events.event import Actor, BootInstance, Event
 
 ADDED = "package.added"
 REMOVED = "package.removed"
-BASE_SET = "base.set"
 
 APPLY = "apply"
 DEPLOY = "deploy"

@@ -73,10 +73,6 @@ def _proposal_text(proposal: RollbackProposal, look: Look) -> str:
 
 def _result_text(app: App, result: RollbackResult, look: Look) -> str:
     first = look.paint(f"{result.target.checksum[:_CHECKSUM]} boots next", "bold")
-    starts = "reboot to start it"
-    if app.sandbox is not None:
-        starts = f"`atomicstate sandbox reboot {clean(str(app.sandbox))}` starts it"
-    if result.mode == "unstage":
-        starts = "what was staged is gone"
+    starts = "what was staged is gone" if result.mode == "unstage" else app.reboot_words()
     held = f" Held back: {', '.join(f'#{seq}' for seq in result.held)}." if result.held else ""
     return f"{first}; {starts}.{held}"
