@@ -6,6 +6,7 @@ was found so far lies in a file of the state directory, so a kill loses one answ
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -106,6 +107,7 @@ def reset(session: Session) -> None:
         for image in builder.images(labels):
             if LABEL_BISECT in image.labels:
                 builder.remove_image(image.id)
+        shutil.rmtree(_directory(session), ignore_errors=True)
         _path(session).unlink(missing_ok=True)
 
 
@@ -151,7 +153,7 @@ def _image(session: Session, seq: int, reporter: Reporter) -> Image:
     labels = {LABEL_LOG: session.log.log_id.hex(), LABEL_BISECT: document.digest}
     if (found := builder.find(labels)) is not None:
         return found
-    directory = session.state.transaction_directory("bisect")
+    directory = _directory(session)
     make_directory(directory)
     path = directory / "Containerfile"
     write_atomically(path, document.content)
@@ -159,8 +161,7 @@ def _image(session: Session, seq: int, reporter: Reporter) -> Image:
     try:
         builder.build(directory, path, labels, tag, reporter.line)
     finally:
-        path.unlink(missing_ok=True)
-        directory.rmdir()
+        shutil.rmtree(directory, ignore_errors=True)
     return builder.resolve(tag)
 
 
@@ -207,6 +208,11 @@ def _finding(session: Session, state: Bisection) -> Finding:
         time=rfc3339(event.time),
         verdicts=state.verdicts,
     )
+
+
+def _directory(session: Session) -> Path:
+    """Where a build reads. Not among those of transactions: it is none, and they are tidied."""
+    return session.state.directory / "bisect"
 
 
 def _path(session: Session) -> Path:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from atomicstate.engine import bisect, packages
+from atomicstate.engine import bisect, leftovers, packages
 from atomicstate.engine.results import Silent
 from atomicstate.errors import ConflictError, NotFoundError, ValidationError
 from tests.support.fakehost import Crash, fake_host
@@ -118,3 +118,26 @@ def test_nothing_is_recorded_by_looking(breaking: Machine) -> None:
     started(breaking)
     run(breaking, *lacks("nano"))
     assert len(breaking.events()) == before
+
+
+def test_tidying_by_another_command_leaves_a_running_build_its_files(breaking: Machine) -> None:
+    started(breaking)
+    build = breaking.host.builder.build
+
+    def bisected(session):
+        def meanwhile(context, containerfile, *rest):
+            leftovers.clean(session)
+            build(context, containerfile, *rest)
+
+        breaking.host.builder.build = meanwhile
+        return bisect.run(session, lacks("nano"), SILENT)
+
+    assert breaking.command(bisected).event is not None
+
+
+def test_its_end_leaves_no_file_even_of_a_killed_build(breaking: Machine) -> None:
+    started(breaking)
+    (breaking.directory / "bisect").mkdir()
+    (breaking.directory / "bisect/Containerfile").touch()
+    breaking.command(bisect.reset)
+    assert not list(breaking.directory.glob("bisect*"))
