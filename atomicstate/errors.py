@@ -95,6 +95,7 @@ class CorruptError(AtomicstateError):
     """What is on disk is not what was written. `seq` names the event, where one is known."""
 
     code, exit_status = "CORRUPT", 12
+    hint = "`atomicstate verify` tells more; bring it back from a backup or an export"
 
     def __init__(self, message: str, *, seq: int | None = None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)

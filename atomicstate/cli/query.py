@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -121,13 +122,20 @@ def _names_in_blob(blobs: Path, digest: str) -> frozenset[str]:
 
 
 def _by_text(grep: str) -> Part:
-    try:
-        pattern = re.compile(grep)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValidationError(f"{grep!r} is not a regular expression: {error}") from error
+    pattern = _compiled(grep)
     if grep and grep.isascii() and re.escape(grep) == grep:
         return holds(_bytes(grep)), lambda event: any(map(pattern.search, _texts(encode(event))))
     return _in_one_go(grep), lambda event: any(map(pattern.search, _texts(encode(event))))
+
+
+def _compiled(grep: str) -> re.Pattern[str]:
+    try:
+        with warnings.catch_warnings():
+            # What Python warns of, such as `[[:alpha:]]`, means something else than it seems to.
+            warnings.simplefilter("error")
+            return re.compile(grep)
+    except (re.error, OverflowError, RecursionError, Warning) as error:
+        raise ValidationError(f"{grep!r} is not a regular expression: {error}") from error
 
 
 def _in_one_go(grep: str) -> OfRecord | None:

@@ -184,5 +184,8 @@ def _checked(batch: list[bytes | memoryview], previous: bytes, system: System) -
         if found != previous:
             _fold(system, batch[:place])
             seq = system.position + 1
-            raise CorruptError(f"event {seq} is not what was written", seq=seq)
+            raise CorruptError(
+                f"the chain breaks at event {seq}: it, or the one before, is not what was written",
+                seq=seq,
+            )
     return previous

@@ -27,7 +27,7 @@ from atomicstate.errors import (
     from_os_error,
 )
 from atomicstate.files import PRIVATE_FILE
-from atomicstate.store.failures import RESTORE_HINT, from_lmdb_error
+from atomicstate.store.failures import from_lmdb_error
 from atomicstate.store.probe import CANT_TELL, DAMAGED
 
 DATA = "data.mdb"
@@ -55,7 +55,7 @@ class Meta(NamedTuple):
 
 def corrupt(path: Path, what: str) -> CorruptError:
     """The error for a damaged data file."""
-    return CorruptError(f"the log {path} is damaged: {what}", hint=RESTORE_HINT)
+    return CorruptError(f"the log {path} is damaged: {what}")
 
 
 def _parse(page: bytes, number: int, path: Path) -> tuple[int, Meta]:
@@ -83,8 +83,11 @@ def _parse(page: bytes, number: int, path: Path) -> tuple[int, Meta]:
 
 def read_meta(descriptor: int, path: Path) -> Meta:
     """The newer meta page of the open file. Raises CorruptError where either is not sound."""
-    page_size, first = _parse(os.pread(descriptor, _META.size, 0), 0, path)
-    same, second = _parse(os.pread(descriptor, _META.size, page_size), 1, path)
+    try:
+        page_size, first = _parse(os.pread(descriptor, _META.size, 0), 0, path)
+        same, second = _parse(os.pread(descriptor, _META.size, page_size), 1, path)
+    except OSError as error:
+        raise from_os_error(error, "read", path) from error
     if same != page_size:
         raise corrupt(path, "its meta pages name different page sizes")
     return max(first, second, key=lambda meta: meta.transaction)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-RESTORE_HINT = "`atomicstate verify` tells more; bring it back from a backup or an export"
-
 _DAMAGE = (
     "CorruptedError",
     "PageNotFoundError",
@@ -61,7 +59,7 @@ def from_lmdb_error(  # noqa: PLR0911 - one answer a case
     """The product's error for what LMDB said while `doing` something to the log `directory`."""
     code = code_of(error)
     if isinstance(error, DAMAGE):
-        return CorruptError(f"the log {directory} is damaged: {error}", hint=RESTORE_HINT)
+        return CorruptError(f"the log {directory} is damaged: {error}")
     if isinstance(error, lmdb.MemoryError) or code == errno.ENOMEM:
         return HostError(
             f"can't {doing} {directory}: this process may not map as much memory",

@@ -8,7 +8,6 @@ from atomicstate.errors import CorruptError, TooNewError
 from atomicstate.events.bodies import ALL, kind_of
 from atomicstate.events.codec import FORMAT, GENESIS, HASH_SIZE, chain
 from atomicstate.events.upcasters import UPCASTERS
-from atomicstate.store.failures import RESTORE_HINT
 
 MAGIC = "atomicstate-log"
 KEY = bytes(8)
@@ -70,7 +69,7 @@ def parse(record: bytes | None) -> Header:
 
 
 def _damaged(what: str) -> CorruptError:
-    return CorruptError(f"the log's header is damaged: {what}", seq=0, hint=RESTORE_HINT)
+    return CorruptError(f"the log's header is damaged: {what}", seq=0)
 
 
 def _not_understood(encoded: bytes, error: Exception) -> CorruptError | TooNewError:

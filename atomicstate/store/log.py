@@ -33,7 +33,7 @@ from atomicstate.events.event import Event, UnknownEvent
 from atomicstate.store import header as headers
 from atomicstate.store.aside import built_aside
 from atomicstate.store.environment import MAP_SIZE, Environment
-from atomicstate.store.failures import RESTORE_HINT, from_lmdb_error, translated
+from atomicstate.store.failures import from_lmdb_error, translated
 from atomicstate.store.header import Header
 
 if TYPE_CHECKING:
@@ -362,6 +362,7 @@ class Log:
     ) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
         """Batches with the number of their first record, the numbering checked."""
         low, high = max(start, 1), self._end(stop)
+        step = -1 if reverse else 1
         while low < high:
             count = min(BATCH, high - low)
             first, last = (high - 1, high - count) if reverse else (low, low + count - 1)
@@ -371,7 +372,10 @@ class Log:
                 rows = list(islice(move(), count)) if found else []
             # Keys are unique and sorted: the right ends and the right count leave no gap.
             if len(rows) != count or rows[-1][0] != key_of(last):
-                raise _gap(first, -1 if reverse else 1, rows)
+                whole = _before_gap(first, step, rows)
+                if whole:
+                    yield first, rows[:whole]
+                raise missing(first + step * whole)
             yield first, rows
             if reverse:
                 high = last
@@ -388,14 +392,11 @@ class Log:
                     f"event {seq} has the log's format {self.header.format}, "
                     f"this program knows {FORMAT}"
                 ) from error
-            raise CorruptError(
-                f"event {seq} can't be read: {error}", seq=seq, hint=RESTORE_HINT
-            ) from error
+            raise CorruptError(f"event {seq} can't be read: {error}", seq=seq) from error
         if event.seq != seq:
             raise CorruptError(
                 f"the record of event {seq} says that it is event {event.seq}",
                 seq=seq,
-                hint=RESTORE_HINT,
             )
         return event
 
@@ -422,31 +423,31 @@ def broken(seq: int) -> CorruptError:
     return CorruptError(
         f"the chain breaks at event {seq}: it, or the one before, is not what was written",
         seq=seq,
-        hint=RESTORE_HINT,
     )
 
 
 def missing(seq: int) -> CorruptError:
     """The error for a number that no record has."""
-    return CorruptError(f"event {seq} is missing", seq=seq, hint=RESTORE_HINT)
+    return CorruptError(f"event {seq} is missing", seq=seq)
 
 
-def _gap(first: int, step: int, rows: list[tuple[bytes, bytes]]) -> CorruptError:
-    for seq, (key, _record) in enumerate_by(first, step, rows):
+def _before_gap(first: int, step: int, rows: list[tuple[bytes, bytes]]) -> int:
+    """How many of `rows` bear the numbers that they should."""
+    for place, (seq, (key, _record)) in enumerate(enumerate_by(first, step, rows)):
         if key != key_of(seq):
-            return missing(seq)
-    return missing(first + step * len(rows))
+            return place
+    return len(rows)
 
 
 def _head_at(cursor: Any) -> tuple[Head, bytes]:  # noqa: ANN401 - lmdb.Cursor
     """The head, and the record there."""
     if not cursor.last():
-        raise CorruptError("the log has lost its header", seq=0, hint=RESTORE_HINT)
+        raise CorruptError("the log has lost its header", seq=0)
     key, value = cursor.item()
     if key == headers.KEY:
         return Head(0, GENESIS), b""
     if len(key) != len(headers.KEY) or len(value) <= HASH_SIZE:
-        raise CorruptError("the newest record is none of ours", hint=RESTORE_HINT)
+        raise CorruptError("the newest record is none of ours")
     return Head(int.from_bytes(key, "big"), value[-HASH_SIZE:]), value
 
 

@@ -87,14 +87,22 @@ def export_file(state: State, path: Path, *, blobs: bool = False) -> Head:
             head = export(state, file, blobs=blobs)
             file.flush()
             os.fsync(file.fileno())
-        # A link fails where a file came in between; a rename would replace it.
-        os.link(temporary, path)
+        _name(temporary, path)
         fsync_directory(path.parent)
     except OSError as error:
         raise from_os_error(error, "write", path) from error
     finally:
         temporary.unlink(missing_ok=True)
     return head
+
+
+def _name(temporary: Path, path: Path) -> None:
+    """Give the file its name. A link fails where another came in between: a rename replaces it."""
+    try:
+        os.link(temporary, path)
+    except PermissionError:
+        # A file system without hard links, such as that of a USB stick.
+        temporary.rename(path)
 
 
 def _lines(log: Log, head: Head, blobs: Blobs | None) -> Iterator[bytes]:
@@ -178,12 +186,19 @@ def _remove_if_empty(directory: Path) -> None:
 
 def _verify(aside: Path, opening: Opening, blobs: Blobs) -> None:
     has_blobs = blobs.directory.is_dir()
-    with Log.open(aside, write=False, scan=True) as log:
-        report = verify(log, blobs if has_blobs else None)
+    try:
+        with Log.open(aside, write=False, scan=True) as log:
+            report = verify(log, blobs if has_blobs else None)
+    except CorruptError as error:
+        raise CorruptError(
+            f"the export does not verify: {error.message}; nothing was imported",
+            seq=error.seq,
+            hint="export again",
+        ) from error
     if report.head != opening.head:
         raise CorruptError(
             f"the export is cut off, or not of one piece: it ends with event {report.head.seq}, "
-            f"and says that it holds {opening.head.seq}",
+            f"and says that it holds {opening.head.seq}; nothing was imported",
             seq=report.head.seq,
             hint="export again",
         )

@@ -13,7 +13,6 @@ from atomicstate.events.asjson import kind
 from atomicstate.events.bodies import ALL
 from atomicstate.events.codec import GENESIS, HASH_SIZE, chain, wire_kind
 from atomicstate.events.event import UnknownEvent
-from atomicstate.store.failures import RESTORE_HINT
 from atomicstate.store.log import Head, broken, key_of, missing
 
 if TYPE_CHECKING:
@@ -174,21 +173,20 @@ class _Walk:
     def _wrong_key(self, seq: int, key: bytes) -> CorruptError:
         if len(key) == len(key_of(seq)) and key > key_of(seq):
             return missing(seq)
-        return CorruptError(f"a foreign record lies before event {seq}", seq=seq, hint=RESTORE_HINT)
+        return CorruptError(f"a foreign record lies before event {seq}", seq=seq)
 
     def _check(self, seq: int, record: bytes) -> None:
         """The event in the record: can be read, is of this log, and its blobs are there."""
         event = self._log.decoded(seq, record)
         name = kind(event)
         if event.log_id != self._log.log_id:
-            raise CorruptError(f"event {seq} is of another log", seq=seq, hint=RESTORE_HINT)
+            raise CorruptError(f"event {seq} is of another log", seq=seq)
         if isinstance(event, UnknownEvent):
             self.unknown += 1
         if name not in self._kinds and wire_kind(record) not in self._kinds:
             raise CorruptError(
                 f"the header does not name the kind of event {seq} ({name})",
                 seq=seq,
-                hint=RESTORE_HINT,
             )
         if self._blobs is not None:
             self._check_named(self._blobs, seq, references(event))
@@ -201,9 +199,7 @@ class _Walk:
             try:
                 blobs.get(digest)
             except (NotFoundError, ValidationError, CorruptError) as error:
-                raise CorruptError(
-                    f"event {seq}: {error.message}", seq=seq, hint=RESTORE_HINT
-                ) from error
+                raise CorruptError(f"event {seq}: {error.message}", seq=seq) from error
             self.whole.add(digest)
 
     def _find_anchor(self) -> None:
@@ -216,7 +212,6 @@ class _Walk:
             "the anchor is not in the chain: records were cut off at the end, or the log is not "
             "the one that it was noted from",
             seq=self.head.seq,
-            hint=RESTORE_HINT,
         )
 
 

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -131,7 +132,9 @@ def test_verbose_text_shows_every_package_of_a_plan(state, capsys):
         ["--txn", "zz"],
         ["--grep", "("],
         ["--follow", "-n", "0"],
+        ["--grep", "[[:alpha:]]"],
         ["--follow", "--reverse"],
+        ["--follow", "--until", "2030-01-01"],
     ],
     ids=" ".join,
 )
@@ -152,6 +155,14 @@ def test_a_broken_event_ends_the_list_and_is_named_in_the_same_envelope(state, c
     assert [event["seq"] for event in answer["data"]["events"]] == list(range(1, 9))
     assert answer["error"]["errorCode"] == "CORRUPT"
     assert "event 9" in answer["error"]["message"]
+
+
+def test_what_lies_before_a_missing_event_is_shown(state, capsys):
+    _remove(state, 9)
+    assert main(["--state-dir", str(state), "log", "-f", "json"]) == 12
+    answer = json.loads(capsys.readouterr().out)
+    assert [event["seq"] for event in answer["data"]["events"]] == list(range(1, 9))
+    assert "event 9 is missing" in answer["error"]["message"]
 
 
 def test_a_search_backward_in_windows_finds_the_same_as_forward(state, seqs, monkeypatch):
@@ -195,6 +206,22 @@ def test_follow_shows_what_is_appended_and_ends_when_it_is_told_to(state, number
             process.kill()
 
 
+def test_follow_shows_nothing_from_before_the_time_that_was_asked_for(state):
+    since = "2100-01-01T00:00:00Z"
+    argv = [PROGRAM, "--state-dir", state, "log", "-f", "jsonl", "--follow", "--since", since]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            with Log.open(state / "log") as log:
+                for reason, year in (("early", 2099), ("late", 2101), ("clock went back", 2099)):
+                    time.sleep(0.3)
+                    wall = int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * SECOND
+                    log.append([_skipped(reason)], now=lambda wall=wall: (wall, 0))
+            shown = [json.loads(_line(process))["data"]["reason"] for _ in range(2)]
+            assert shown == ["late", "clock went back"]
+        finally:
+            process.kill()
+
+
 def _line(process):
     ready, _, _ = select.select([process.stdout], [], [], 30)
     assert ready, "nothing was shown in time"
@@ -213,6 +240,14 @@ def _damage(state, seq):
         record = bytearray(txn.get(seq.to_bytes(8, "big")))
         record[-40] ^= 1
         txn.put(seq.to_bytes(8, "big"), bytes(record))
+
+
+def _remove(state, seq):
+    """Take a record away, behind the back of the log."""
+    import lmdb
+
+    with lmdb.open(str(state / "log"), subdir=True) as env, env.begin(write=True) as txn:
+        txn.delete(seq.to_bytes(8, "big"))
 
 
 def _shown_on_a_terminal(state, extra):

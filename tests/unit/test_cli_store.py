@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 
 import msgspec
 import pytest
@@ -11,8 +12,8 @@ import pytest
 from atomicstate.events import codec
 from atomicstate.store import header as headers
 from tests.support import sample_log
-from tests.support.logs import tamper
-from tests.support.program import atomicstate
+from tests.support.logs import key, tamper
+from tests.support.program import PROGRAM, atomicstate
 from tests.support.sample_log import LENGTH
 
 
@@ -20,6 +21,16 @@ from tests.support.sample_log import LENGTH
 def state(tmp_path):
     sample_log.make(tmp_path / "state")
     return tmp_path / "state"
+
+
+def damage(state, seq):
+    """Change one bit of what an event says."""
+
+    def change(transaction):
+        record = transaction.get(key(seq))
+        transaction.put(key(seq), record[:-40] + bytes([record[-40] ^ 1]) + record[-39:])
+
+    tamper(state / "log", change)
 
 
 def head_of(state):
@@ -37,6 +48,30 @@ def test_verify_says_what_it_checked(state):
 def test_verify_from_a_point(start, state):
     data = atomicstate("--state-dir", state, "verify", "--from", start, "-f", "json").data
     assert (data["first"], data["last"]) == (15, LENGTH)
+
+
+def test_verify_from_a_point_answers_for_the_rest_alone(state):
+    damage(state, 9)
+    shown = atomicstate("--state-dir", state, "verify", "--from", "10").stdout
+    assert "The log is whole." not in shown
+    assert "from event 10 on" in shown
+
+
+def test_verify_of_a_broken_log_does_not_send_to_verify(state):
+    damage(state, 9)
+    said = atomicstate("--state-dir", state, "verify").stderr
+    assert "event 9" in said
+    assert "backup" in said
+    assert "verify" not in said
+
+
+@pytest.mark.parametrize("command", [("config", "show"), ("diff", "3", "12"), ("show", "12")])
+def test_what_builds_on_a_broken_chain_is_refused_and_says_where_and_what_to_do(state, command):
+    damage(state, 9)
+    ran = atomicstate("--state-dir", state, *command)
+    assert ran.status == 12
+    assert "event 9" in ran.stderr
+    assert "backup" in ran.stderr
 
 
 @pytest.mark.parametrize("start", ["19", "HEAD~18", "2030-01-01"])
@@ -93,6 +128,45 @@ def test_an_import_of_something_else_leaves_nothing(tmp_path):
 def test_a_backup_is_a_log(state, tmp_path):
     ran = atomicstate("--state-dir", state, "backup", tmp_path / "copy", "-f", "json")
     assert ran.data["head"] == head_of(state) == head_of(tmp_path / "copy")
+
+
+def without_its_fifth_event(lines):
+    return [line for line in lines if '"seq":5,' not in line]
+
+
+def with_two_in_each_others_place(lines):
+    return [*lines[:5], lines[6], lines[5], *lines[7:]]
+
+
+@pytest.mark.parametrize("change", [without_its_fifth_event, with_two_in_each_others_place])
+def test_an_export_that_does_not_verify_is_named_as_such(state, tmp_path, change):
+    lines = atomicstate("--state-dir", state, "export").stdout.splitlines(keepends=True)
+    assert change(lines) != lines
+    (tmp_path / "log.jsonl").write_text("".join(change(lines)), encoding="utf-8")
+    ran = atomicstate("--state-dir", tmp_path / "new", "import", tmp_path / "log.jsonl")
+    assert ran.status == 12
+    assert "nothing was imported" in ran.stderr
+    assert "export again" in ran.stderr
+    assert "verify`" not in ran.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_export_goes_to_a_file_system_without_hard_links(state, tmp_path):
+    target = tmp_path / "log.jsonl"
+    done = subprocess.run(
+        [
+            *("strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=link,linkat:error=EPERM"),
+            *(PROGRAM, "--state-dir", state, "export", target),
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["log.jsonl"]
+    assert target.read_text(encoding="utf-8") == atomicstate("--state-dir", state, "export").stdout
 
 
 COMMANDS = (("log",), ("verify",), ("verify", "--from", "3"), ("export",))

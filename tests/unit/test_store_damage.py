@@ -19,8 +19,12 @@ from atomicstate.errors import (
 )
 from atomicstate.store.failures import from_lmdb_error
 from atomicstate.store.log import Log
+from atomicstate.store.state import State
 from atomicstate.store.verify import verify
+from benchmarks import mix
+from tests.support import sample_log
 from tests.support.logs import fact, filled, texts
+from tests.support.program import atomicstate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -284,6 +288,56 @@ def test_what_lmdb_says_by_the_systems_words(
     assert error.message
 
 
+INJECTED = """
+import sys
+from pathlib import Path
+from atomicstate.errors import AtomicstateError
+from atomicstate.store.log import Log
+from tests.support.logs import fact
+try:
+    with Log.open(Path(sys.argv[1])) as log:
+        before = log.head()
+        try:
+            log.append([fact("x" * 300)] * 20)
+        finally:
+            assert log.head() == before
+except AtomicstateError as error:
+    print(type(error).__name__, error.message, "|", error.hint)
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "words"),
+    [
+        ("pwrite64:error=EDQUOT", "NoSpaceError", "quota"),
+        ("writev:error=EDQUOT", "NoSpaceError", "quota"),
+        ("pwrite64:error=ENOSPC", "NoSpaceError", "no space"),
+        ("fdatasync:error=EIO", "HostError", "input/output error"),
+        ("pread64:error=EIO", "HostError", "data.mdb: input/output error"),
+        ("mmap:error=ENODEV", "HostError", "LMDB can't use this file system"),
+    ],
+)
+def test_a_system_call_on_the_file_that_fails_is_a_sentence_and_leaves_the_log(
+    data: Path, fault: str, kind: str, words: str
+) -> None:
+    """The kernel's own answers, put in by strace: a quota, a dying disk, a file system."""
+    finished = subprocess.run(
+        [
+            *("strace", "-f", "-qq", "-o", "/dev/null", "-P", data, "-e", f"inject={fault}"),
+            *(sys.executable, "-c", INJECTED, data.parent),
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert finished.stdout.startswith(kind)
+    assert words in finished.stdout
+    with Log.open(data.parent) as log:
+        assert verify(log).checked == 300
+
+
 # -- file systems -----------------------------------------------------------------------------
 
 
@@ -395,3 +449,27 @@ def test_a_read_only_file_system(small: Path) -> None:
     with pytest.raises(NotPermittedError) as caught:
         Log.open(small / "log")
     assert "read-only" in caught.value.hint
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize(
+    "command", [("log",), ("config", "show"), ("show", "90"), ("diff", "10", "90"), ("verify",)]
+)
+def test_what_only_reads_needs_no_file_system_to_write_to(
+    small: Path, command: tuple[str, ...]
+) -> None:
+    mix.fill(State(small / "state"), 100)
+    before = atomicstate("--state-dir", small / "state", *command)
+    subprocess.run(["mount", "-o", "remount,ro", small], check=True, timeout=30)
+    ran = atomicstate("--state-dir", small / "state", *command)
+    assert ran == before
+    assert ran.status == 0
+
+
+@pytest.mark.sandbox
+def test_what_writes_is_refused_on_a_read_only_file_system(small: Path) -> None:
+    sample_log.make(small / "state")
+    subprocess.run(["mount", "-o", "remount,ro", small], check=True, timeout=30)
+    ran = atomicstate("--state-dir", small / "state", "tag", "good")
+    assert ran.status == 5
+    assert "read-only" in ran.stderr

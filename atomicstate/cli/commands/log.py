@@ -48,9 +48,8 @@ def log(
 
     Text shows the newest page, JSON shows every event unless -n is given.
     """
-    if follow and (reverse or app.format == "json"):
-        what = "--reverse" if reverse else "-f json, which has an end: take -f jsonl"
-        raise ValidationError(f"--follow does not go with {what}")
+    if follow:
+        _refuse_an_end(app, until=until, reverse=reverse)
     with _open(app, scan=number is None and app.json) as opened:
         from atomicstate.cli.query import query_of
         from atomicstate.store.search import newest, search
@@ -64,13 +63,28 @@ def log(
         _show(app, found, digits=len(str(stop)))
         if not app.json and number is None and start > first and query.is_all:
             app.note(f"{start - first} earlier events: -n or -f jsonl show more")
-        return _follow(app, opened, query, stop) if follow else 0
+        # Of what comes, none is shown from before the time that was asked for.
+        later = _time(since) if first == stop else None
+        return _follow(app, opened, query, stop, later) if follow else 0
 
 
 def _open(app: App, *, scan: bool) -> Log:
     from atomicstate.store.log import Log
 
     return Log.open(app.state_dir / "log", write=False, scan=scan)
+
+
+def _refuse_an_end(app: App, *, until: str | None, reverse: bool) -> None:
+    """Raises ValidationError for what has an end, and goes with no --follow."""
+    if until is not None:
+        what = "--until"
+    elif reverse:
+        what = "--reverse"
+    elif app.format == "json":
+        what = "-f json, which has an end: take -f jsonl"
+    else:
+        return
+    raise ValidationError(f"--follow does not go with {what}")
 
 
 def _page(look: Look) -> int:
@@ -84,15 +98,21 @@ def _range(log: Log, since: str | None, until: str | None) -> tuple[int, int]:
     start, stop = 1, log.head().seq + 1
     if since is None and until is None:
         return start, stop
-    from atomicstate.events.times import parse_time
-
-    begin = parse_time(since) if since is not None else None
-    end = parse_time(until) if until is not None else None
+    begin, end = _time(since), _time(until)
     if begin is not None:
         start = min(first_at(log, begin), stop)
     if end is not None:
         stop = min(first_at(log, end, start), stop)
     return start, stop
+
+
+def _time(text: str | None) -> int | None:
+    """The time in nanoseconds since 1970; None where none was given."""
+    if text is None:
+        return None
+    from atomicstate.events.times import parse_time
+
+    return parse_time(text)
 
 
 def _show(app: App, found: Iterable[Found], digits: int) -> None:
@@ -122,10 +142,13 @@ def _lines(app: App, found: Iterable[Found], digits: int) -> Iterator[str]:
             yield event_line(event, look, went_back=went_back, digits=digits)
 
 
-def _follow(app: App, log: Log, query: Query, seen: int) -> int:
-    """Show what is appended from event `seen` on, until this process is ended: 130, or 0."""
+def _follow(app: App, log: Log, query: Query, seen: int, since: int | None) -> int:
+    """Show what is appended from event `seen` on, until this process is ended: 130, or 0.
+
+    Before the first event at `since` (nanoseconds) or later, nothing is shown.
+    """
     from atomicstate.cli.follow import changes
-    from atomicstate.store.search import search
+    from atomicstate.store.search import first_at, search
 
     sys.stdout.flush()
     data = log.directory / "data.mdb"
@@ -134,7 +157,10 @@ def _follow(app: App, log: Log, query: Query, seen: int) -> int:
             if not data.exists():
                 raise NotFoundError(f"the log {log.directory} is gone")
             stop = log.head().seq + 1
+            if since is not None:
+                seen = first_at(log, since, seen)
             if stop > seen:
+                since = None
                 _show(app, search(log, query, seen, stop), digits=len(str(stop)))
                 sys.stdout.flush()
                 seen = stop

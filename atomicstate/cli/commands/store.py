@@ -12,7 +12,7 @@ import click
 from atomicstate.cli.app import ItemStream, writing
 from atomicstate.cli.terminal import Look, clean
 from atomicstate.cli.verbs import verb
-from atomicstate.errors import ValidationError
+from atomicstate.errors import CorruptError, ValidationError
 
 if TYPE_CHECKING:
     from atomicstate.cli.app import App
@@ -42,7 +42,13 @@ def verify(app: App, *, start: str | None, anchor: str | None) -> None:
             from atomicstate.store.search import point
 
             first = point(log, start)
-        report = check(log, state.blobs, state.snapshots, first, wanted)
+        try:
+            report = check(log, state.blobs, state.snapshots, first, wanted)
+        except CorruptError as error:
+            if error.hint == CorruptError.hint:
+                # There is no use in sending to `verify` whoever comes from there.
+                error.hint = "bring it back from a backup or an export"
+            raise
     app.answer(lambda: _report_data(report), lambda look: _report_text(report, look))
 
 
@@ -170,8 +176,11 @@ def _report_data(report: Report) -> dict[str, Any]:
 
 def _report_text(report: Report, look: Look) -> str:
     events = f"{report.checked} events ({report.first} to {report.last})"
+    whole = "The log is whole."
+    if report.first > 1:
+        whole = f"The log is whole from event {report.first} on; what comes before was not checked."
     lines = [
-        look.paint("The log is whole.", "green"),
+        look.paint(whole, "green"),
         f"  checked  {events}, {report.blobs_checked} blobs, {report.snapshots_checked} snapshots",
         f"  head     {report.head.seq} {report.head.hash.hex()}",
     ]
