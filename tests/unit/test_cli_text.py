@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from atomicstate.cli.progress import Live, Plain, plain_output
 from atomicstate.cli.render.diff import diff_lines
 from atomicstate.cli.render.plan import plan_lines
+from atomicstate.cli.render.status import status_text
 from atomicstate.cli.terminal import Look, clean, cut, pad, size, table, width_of
+from atomicstate.engine.results import HeadResult, HostResult, OverlayResult, StatusResult
 from atomicstate.errors import ValidationError
 from atomicstate.events.asjson import rfc3339
 from atomicstate.events.plan import PackageChange, Plan
@@ -147,3 +149,20 @@ def test_without_a_terminal_sentences_alone_are_said_unless_verbose():
         plain.note("It was found.")
     assert quiet.getvalue() == "It was found.\n"
     assert loud.getvalue() == "build: started\n  STEP 1\nIt was found.\n"
+
+
+def test_status_shows_the_head_as_verify_takes_it_and_fits_a_terminal():
+    digest = "0123456789abcdef" * 4
+    result = StatusResult(
+        state="idle",
+        pending=[],
+        overlay=OverlayResult(active=False, writable=False),
+        head=HeadResult(76, digest),
+        host=HostResult(driver="ostree", booted=None, staged=None, rollback=None),
+        base="localhost/base:1",
+        unfinished=[],
+        residue=[],
+    )
+    lines = status_text(result, Look(width=80)).splitlines()
+    assert any(digest in line.split() for line in lines)
+    assert max(map(len, lines)) <= 80

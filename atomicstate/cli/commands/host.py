@@ -172,7 +172,7 @@ def _init_text(result: InitResult, look: Look) -> str:
         "base": f"{result.base} ({result.architecture})",
         "booted": result.booted[:12],
         "log": result.log_id,
-        "head": f"{result.head.seq} {result.head.hash[:16]}",
+        "head": f"{result.head.seq} {result.head.hash}",
     }
     lines = [look.paint(f"  {name:<8}", "dim") + clean(value) for name, value in fields.items()]
     lines += [look.paint(clean(warning), "yellow") for warning in result.warnings]

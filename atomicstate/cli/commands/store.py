@@ -155,7 +155,7 @@ def _hash(anchor: str | None) -> bytes | None:
     if len(anchor) != _HASH_DIGITS or len(wanted) != _HASH_DIGITS // 2:
         raise ValidationError(
             "an anchor is the hash of an event: 64 hexadecimal digits",
-            hint="`atomicstate status -f json` shows the head's, under head.hash",
+            hint="`atomicstate status` shows the head's",
         )
     return wanted
 
