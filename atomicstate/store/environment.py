@@ -170,6 +170,9 @@ class Environment:
         with translated("copy the log to", target):
             self._ready().copy(str(target), compact=compact)
             (target / datafile.DATA).chmod(PRIVATE_FILE)
+            mark = datafile.Mark(target)
+            mark.set()
+            mark.close()
 
 
 def _allocate_lock(directory: Path) -> None:

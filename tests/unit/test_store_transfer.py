@@ -224,6 +224,23 @@ def test_a_backup_is_a_state_directory_of_its_own(
     assert len(records_of(state)) == head.seq
 
 
+def test_a_backup_and_an_import_open_without_a_second_look(
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each command that reads one would read all its pages first."""
+    transfer.backup(state, tmp_path / "copy")
+    transfer.export_file(state, tmp_path / "log.jsonl")
+    transfer.import_file(State(tmp_path / "imported"), tmp_path / "log.jsonl")
+
+    def looked(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("a child was started")
+
+    monkeypatch.setattr("atomicstate.store.datafile.check_pages", looked)
+    for directory in (tmp_path / "copy", tmp_path / "imported"):
+        with State(directory).open_log(write=False) as log:
+            assert log.head().seq > 0
+
+
 def test_a_backup_never_goes_over_something(state: State, tmp_path: Path) -> None:
     target = tmp_path / "there"
     target.mkdir()
