@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from msgspec.msgpack import Decoder
+import msgspec
 
 from atomicstate.errors import AtomicstateError, ValidationError
 from atomicstate.events.codec import HASH_SIZE, encode
@@ -23,12 +22,16 @@ if TYPE_CHECKING:
 
     OfRecord = Callable[[bytes], bool]
     OfEvent = Callable[[Event | UnknownEvent], bool]
-    Part = tuple[OfRecord | None, OfEvent]
+    Part = tuple[tuple[OfRecord, ...], OfEvent]
 
 # No plan, then a string of 64 characters, as MessagePack writes them: the digest of a plan's blob.
 _PLAN_IN_BLOB = b"\xc0\xd9\x40"
 _SHORTEST_PREFIX = 4
-_anything = Decoder()
+# What may match a text that stands alone, and not the same text among others: a look around, the
+# very ends, and what takes all that it can get and gives nothing back.
+_LOOKS_BEYOND = r"\(\?[=!<>]|[*+?}]\+|\\[AZ]"
+_anything = msgspec.msgpack.Decoder()
+_json = msgspec.json.Encoder().encode
 
 
 def query_of(
@@ -53,8 +56,8 @@ def query_of(
         parts.append(_by_package(package, blobs))
     if grep is not None:
         parts.append(_by_text(grep))
-    of_records = tuple(part[0] for part in parts if part[0] is not None)
-    return Query(of_records, tuple(part[1] for part in parts))
+    of_records = [test for part in parts for test in part[0]]
+    return Query(tuple(of_records), tuple(part[1] for part in parts))
 
 
 def _by_kind(log: Log, kinds: tuple[str, ...]) -> Part:
@@ -68,7 +71,8 @@ def _by_kind(log: Log, kinds: tuple[str, ...]) -> Part:
             raise ValidationError(f"there is no kind of event {name!r}", hint=hint)
     # A record of a kind that was replaced holds the old name, and is one of the new kind.
     words = {*kinds, *UPCASTERS}
-    return holds(*(name.encode() for name in words)), lambda event: is_kind(event, kinds)
+    named = holds(*(name.encode() for name in words))
+    return (named,), lambda event: is_kind(event, kinds)
 
 
 def _by_transaction(txn: str) -> Part:
@@ -78,14 +82,14 @@ def _by_transaction(txn: str) -> Part:
             f"{txn!r} is not the id of a transaction",
             hint="give the id as `log -v` shows it, or at least its first four digits",
         )
-    return holds(wanted.encode()), lambda event: event.transaction.startswith(wanted)
+    return (holds(wanted.encode()),), lambda event: event.transaction.startswith(wanted)
 
 
 def _by_actor(actor: str) -> Part:
     if actor.isascii() and actor.isdigit():
         uid = int(actor[:20])
-        return None, lambda event: event.actor.uid == uid or event.actor.user == actor
-    return holds(_bytes(actor)), lambda event: event.actor.user == actor
+        return (), lambda event: event.actor.uid == uid or event.actor.user == actor
+    return (holds(_bytes(actor)),), lambda event: event.actor.user == actor
 
 
 def _by_package(package: str, blobs: Path) -> Part:
@@ -104,13 +108,11 @@ def _by_package(package: str, blobs: Path) -> Part:
             return any(change.name in (package, bare) for change in plan.changes)
         return bool(digest) and not of_blob(digest).isdisjoint((package, bare))
 
-    return holds(_bytes(bare), _PLAN_IN_BLOB), concerns
+    return (holds(_bytes(bare), _PLAN_IN_BLOB),), concerns
 
 
 def _names_in_blob(blobs: Path, digest: str) -> frozenset[str]:
     """The packages of a plan; none where the blob is gone or unreadable: the search goes on."""
-    import msgspec
-
     from atomicstate.events.plan import Plan
     from atomicstate.store.blobs import Blobs
 
@@ -122,13 +124,21 @@ def _names_in_blob(blobs: Path, digest: str) -> frozenset[str]:
 
 
 def _by_text(grep: str) -> Part:
+    # Imported where it is used: most searches are for no text.
+    from atomicstate.cli.needles import needles
+
     pattern = _compiled(grep)
-    if grep and grep.isascii() and re.escape(grep) == grep:
-        return holds(_bytes(grep)), lambda event: any(map(pattern.search, _texts(encode(event))))
-    return _in_one_go(grep), lambda event: any(map(pattern.search, _texts(encode(event))))
+    of_records: list[OfRecord] = []
+    if found := needles(grep):
+        of_records.append(holds(*map(_bytes, found)))
+    if found != (grep,) and not re.search(_LOOKS_BEYOND, grep):
+        of_records.append(_in_one_go(grep))
+    return tuple(of_records), lambda event: any(map(pattern.search, _texts(encode(event))))
 
 
 def _compiled(grep: str) -> re.Pattern[str]:
+    import warnings
+
     try:
         with warnings.catch_warnings():
             # What Python warns of, such as `[[:alpha:]]`, means something else than it seems to.
@@ -138,21 +148,20 @@ def _compiled(grep: str) -> re.Pattern[str]:
         raise ValidationError(f"{grep!r} is not a regular expression: {error}") from error
 
 
-def _in_one_go(grep: str) -> OfRecord | None:
+def _in_one_go(grep: str) -> OfRecord:
     """A search over all texts of a record, a line each: far quicker than one by one.
 
-    It must not miss any: what looks around, or at the very ends, would see the other texts.
+    Not for what _LOOKS_BEYOND.
     """
-    if any(part in grep for part in ("(?", r"\A", r"\Z")):
-        return None
     anywhere = re.compile(grep, re.MULTILINE)
 
     def may_match(record: bytes) -> bool:
         try:
-            texts = _texts(record[:-HASH_SIZE])
-        except ValueError:
-            return True  # damaged: decoding it will say so
-        return anywhere.search("\n".join(texts)) is not None
+            texts = _json(_anything.decode(record[:-HASH_SIZE])).decode()
+        except (msgspec.MsgspecError, TypeError, ValueError):
+            return True  # damaged, or of a newer version: decoding it will say so
+        # With a backslash in it, a text does not stand there as it is.
+        return "\\" in texts or anywhere.search(texts.replace('"', "\n")) is not None
 
     return may_match
 

@@ -56,7 +56,14 @@ def holds(*needles: bytes) -> Callable[[bytes], bool]:
     if len(needles) == 1:
         [needle] = needles
         return lambda record: needle in record
-    return lambda record: any(needle in record for needle in needles)
+
+    def found(record: bytes) -> bool:
+        for needle in needles:  # noqa: SIM110 - any() takes half as long again
+            if needle in record:
+                return True
+        return False
+
+    return found
 
 
 class _Glance(Struct, array_like=True, gc=False):
