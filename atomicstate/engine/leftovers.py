@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 from atomicstate import failpoints
@@ -39,6 +38,8 @@ def ended(session: Session) -> list[Path]:
 
 def remove(folders: Iterable[Path]) -> None:
     """Remove `folders` with all that is in them; what can't be removed stays, for the next time."""
+    import shutil
+
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
         failpoints.reach("transaction.cleaned")

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ORIGIN_GROUP = "atomicstate"
-_ENTRY = re.compile(r"ostree-(\d+)(-.*)?\.conf")
+_ENTRY = r"ostree-(\d+)(-.*)?\.conf"
 # How ostree-containers names where an image comes from, before the reference itself.
-_TRANSPORT = re.compile(
+_TRANSPORT = (
     r"(?:ostree-(?:image-signed|unverified-image|unverified-registry"
     r"|remote-image:[^:]*|remote-registry:[^:]*):)?"
     r"(?:docker://|registry:|containers-storage:(?:\[[^]]*\])?)?"
 )
-_DEPLOYMENT = re.compile(r"deploy/([^/]+)/deploy/([0-9a-f]{64})\.(\d+)$")
+_DEPLOYMENT = r"deploy/([^/]+)/deploy/([0-9a-f]{64})\.(\d+)$"
 
 
 class Located(Struct, frozen=True):
@@ -89,7 +89,7 @@ def read_deployments(sysroot: Path) -> list[Located]:
     """
     entries = sysroot / "boot" / "loader" / "entries"
     try:
-        names = [path for path in entries.iterdir() if _ENTRY.fullmatch(path.name)]
+        names = [path for path in entries.iterdir() if re.fullmatch(_ENTRY, path.name)]
         parsed = [parse_entry(path.read_text("utf-8", "replace")) for path in names]
         # Boot loaders show the highest version first: that is libostree's first deployment.
         parsed.sort(key=_version, reverse=True)
@@ -109,7 +109,7 @@ def _locate(sysroot: Path, entry: dict[str, str]) -> Located:
     argument = kernel_argument(entry, "ostree") or ""
     link = sysroot / argument.lstrip("/")
     path = link.resolve()
-    match = _DEPLOYMENT.search(str(path))
+    match = re.search(_DEPLOYMENT, str(path))
     if match is None or not path.is_dir():
         raise CorruptError(
             f"a boot loader entry of {sysroot} points to {argument}, which is no deployment",
@@ -124,7 +124,9 @@ def _locate(sysroot: Path, entry: dict[str, str]) -> Located:
 def _deployment(checksum: str, serial: int, origin: dict[str, dict[str, str]]) -> Deployment:
     ours = origin.get(ORIGIN_GROUP, {})
     general = origin.get("origin", {})
-    image = ours.get("image") or _TRANSPORT.sub("", general.get("container-image-reference", ""), 1)
+    image = ours.get("image") or re.sub(
+        _TRANSPORT, "", general.get("container-image-reference", ""), count=1
+    )
     return Deployment(
         checksum=checksum,
         serial=serial,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,8 @@ def open_host(sandbox: Path | None) -> Host:
 
         return host_of(open_sandbox(sandbox))
     if _BOOTED.exists():
+        import shutil
+
         if shutil.which("bootc"):
             from atomicstate.host.bootc_host import BootcHost
 

@@ -24,7 +24,7 @@ _UMOUNT_NOFOLLOW = 8
 _CLONE_NEWNS = 0x20000
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_ESCAPE = re.compile(r"\\([0-7]{3})")
+_ESCAPE = r"\\([0-7]{3})"
 
 
 class Mount(NamedTuple):
@@ -108,7 +108,7 @@ def parse_mountinfo(text: str) -> list[Mount]:
     for line in text.splitlines():
         left, _, right = line.partition(" - ")
         fields, details = left.split(" "), right.split(" ")
-        point = _ESCAPE.sub(lambda match: chr(int(match[1], 8)), fields[4])
+        point = re.sub(_ESCAPE, lambda match: chr(int(match[1], 8)), fields[4])
         options = [*fields[5].split(","), *details[2].split(",")]
         found.append(Mount(Path(point), details[0], frozenset(options)))
     return found

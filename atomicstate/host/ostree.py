@@ -6,7 +6,6 @@ one waits for the next boot) it asks of a `System`.
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,10 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from atomicstate import failpoints, process
+from atomicstate import failpoints
 from atomicstate.errors import CorruptError, HostError, ImageError, NoSpaceError
 from atomicstate.host.deployments import Located, read_deployments, render_origin
-from atomicstate.host.ostree_child import REFS
 from atomicstate.host.ports import Deployment, HostStatus, Image
 
 if TYPE_CHECKING:
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
 STATEROOT = "debian"
 _LIMIT = 1200.0
-_NO_SPACE = re.compile(r"no space left|min-free-space|disk quota exceeded", re.IGNORECASE)
+_NO_SPACE = r"(?i)no space left|min-free-space|disk quota exceeded"
 
 
 class Staged(Struct, frozen=True):
@@ -217,6 +215,8 @@ class OstreeDeployer:
 
 def init_sysroot(sysroot: Path) -> None:
     """An empty OSTree sysroot with a stateroot, in a folder that is there."""
+    from atomicstate import process
+
     process.run(["ostree", "admin", "init-fs", "--modern", sysroot], timeout=_LIMIT)
     repo = f"--repo={sysroot}/ostree/repo"
     # No boot loader's own files are written: entries below /boot/loader alone.
@@ -229,6 +229,9 @@ def commit_tree(
 ) -> str:
     """Commit the tree that `layers` make up; returns the commit's checksum."""
     import json
+
+    from atomicstate import process
+    from atomicstate.host.ostree_child import REFS
 
     request = {
         "repo": f"{sysroot}/ostree/repo",
@@ -304,6 +307,10 @@ def _change(verb: str, request: dict[str, Any]) -> None:
 def _child(verb: str, request: dict[str, Any], within: tuple[str, ...] = ()) -> dict[str, Any]:
     """Run the child process that mounts and loads libostree; its answer, or its error."""
     import json
+    import re
+
+    # Not for a look at what is deployed: what starts processes takes a while to load.
+    from atomicstate import process
 
     module = "atomicstate.host.ostree_child"
     # The child finds this very package, wherever it was started from.
@@ -324,6 +331,6 @@ def _child(verb: str, request: dict[str, Any], within: tuple[str, ...] = ()) -> 
     if answer.get("code") == ImageError.code:
         raise ImageError(said)
     message = f"OSTree could not {verb}: {said}\nto run it again: {finished.command}"
-    if _NO_SPACE.search(said):
+    if re.search(_NO_SPACE, said):
         raise NoSpaceError(f"no space left on the device: {message}")
     raise HostError(message, hint=process.LIMIT_HINT if finished.limit is not None else None)

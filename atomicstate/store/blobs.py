@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import os
 import re
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from atomicstate import failpoints
 from atomicstate.errors import CorruptError, NotFoundError, ValidationError, from_os_error
+from atomicstate.events import codec
 from atomicstate.files import PRIVATE_FILE, fsync_directory, make_directory, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DIGEST = r"[0-9a-f]{64}"
 REDACTED = ".redacted"
 
 
 def digest_of(content: bytes) -> str:
     """The name of the blob with this content."""
-    return blake2b(content, digest_size=32).hexdigest()
+    return codec.digest(content).hex()
 
 
 class Blobs:
@@ -36,7 +36,7 @@ class Blobs:
 
     def path(self, digest: str) -> Path:
         """Where the blob lies, or would. Raises ValidationError for what is no digest."""
-        if not _DIGEST.fullmatch(digest):
+        if not re.fullmatch(_DIGEST, digest):
             raise ValidationError(f"{digest!r} is not the name of a blob")
         return self.directory / digest[:2] / digest
 
@@ -110,7 +110,7 @@ class Blobs:
 
     def all(self) -> Iterator[str]:
         """The names of all that are there, sorted."""
-        return (path.name for path in self._files() if _DIGEST.fullmatch(path.name))
+        return (path.name for path in self._files() if re.fullmatch(_DIGEST, path.name))
 
     def redacted(self) -> Iterator[str]:
         """The names of those that were redacted, sorted."""

@@ -7,7 +7,6 @@ Exits 0 where all is readable, 3 where it is damaged, 4 where it can't tell; say
 
 from __future__ import annotations
 
-import resource
 import sys
 
 import lmdb
@@ -40,6 +39,8 @@ def walk(directory: str, map_size: int, *, write: bool) -> None:
 
 def main() -> int:
     """Walk what the arguments name; the exit status is the answer."""
+    import resource
+
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     damage = tuple(
         getattr(lmdb, name)

@@ -10,14 +10,13 @@ import contextlib
 import os
 import re
 import time
-from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from atomicstate import failpoints
 from atomicstate.errors import CorruptError, NotFoundError, ValidationError
-from atomicstate.events.codec import HASH_SIZE
+from atomicstate.events.codec import HASH_SIZE, digest
 from atomicstate.files import PRIVATE_DIRECTORY, PRIVATE_FILE
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from atomicstate.store.log import Log
 
 SUFFIX = ".snapshot"
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_NAME = r"[a-z][a-z0-9_-]{0,63}"
 _STALE = 3600.0
 
 
@@ -59,7 +58,7 @@ class Snapshots:
 
     def path(self, name: str) -> Path:
         """Where the projector's snapshot lies."""
-        if not _NAME.fullmatch(name):
+        if not re.fullmatch(_NAME, name):
             raise ValidationError(f"{name!r} is not the name of a projector")
         return self.directory / (name + SUFFIX)
 
@@ -83,7 +82,7 @@ class Snapshots:
                 temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE
             )
             with os.fdopen(descriptor, "wb") as file:
-                file.write(encoded + _digest(encoded))
+                file.write(encoded + digest(encoded))
             failpoints.reach("snapshot.written")
             temporary.replace(path)
             failpoints.reach("snapshot.saved")
@@ -147,13 +146,9 @@ class Snapshots:
             file = _decode(encoded)
         except (msgspec.DecodeError, ValueError) as error:  # ValueError: bytes that are no text
             raise _bad(path, "it can't be read") from error
-        if _digest(encoded) != content[-HASH_SIZE:]:
+        if digest(encoded) != content[-HASH_SIZE:]:
             raise _bad(path, "its digest does not fit", seq=file.position)
         return file
-
-
-def _digest(encoded: bytes) -> bytes:
-    return blake2b(encoded, digest_size=HASH_SIZE).digest()
 
 
 def _belongs(file: _File, log: Log) -> bool:

@@ -64,3 +64,12 @@ def test_log_imports_nothing_heavy_and_neither_engine_nor_host(argv, tmp_path):
 def test_a_command_that_needs_no_log_imports_no_lmdb():
     modules = imported_by("machine")
     assert not modules & (HEAVY | {"lmdb", "msgspec"})
+
+
+@pytest.mark.sandbox
+def test_status_loads_nothing_that_only_changes_a_host(shared_host, tmp_path):
+    called = ("--sandbox", shared_host.sandbox.directory, "--state-dir", tmp_path)
+    imported_by(*called, "init")
+    imported_by(*called, "package", "add", "--no-live", "-y", "hello")
+    modules = imported_by(*called, "status")
+    assert not modules & {*HEAVY, "dataclasses", "hashlib", "atomicstate.process"}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from atomicstate import failpoints, process
+from atomicstate import failpoints
 from atomicstate.errors import CorruptError, HostError, NotFoundError, from_os_error
 from atomicstate.events.event import BootInstance
 from atomicstate.files import fsync_directory, write_atomically
@@ -31,6 +30,7 @@ from atomicstate.host.sandbox.layout import locked
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from atomicstate import process
     from atomicstate.host.sandbox.layout import Sandbox
 
 _LIMIT = 60.0
@@ -123,6 +123,7 @@ class Running:
 
         The caller holds the lock. Raises HostError where it can't be mounted.
         """
+        import shutil
         import uuid
 
         self.power_off()
@@ -239,6 +240,9 @@ def _inside(verb: str, request: dict[str, str], prefix: Sequence[str]) -> proces
     module = "atomicstate.host.sandbox.inside"
     argv = [*prefix, sys.executable, "-m", module, verb, msgspec.json.encode(request).decode()]
     package = str(Path(__file__).resolve().parents[3])
+    # Not for a look at what runs: what starts processes takes a while to load.
+    from atomicstate import process
+
     return process.run(argv, env={"PYTHONPATH": package}, timeout=_LIMIT, check=False)
 
 
