@@ -6,9 +6,9 @@ System calls, not mount(8): a dozen mounts in one process, and errors that carry
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import re
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ MS_BIND = 4096
 MS_PRIVATE = 1 << 18
 _MNT_DETACH = 2
 _UMOUNT_NOFOLLOW = 8
+_CLONE_FS = 0x200
 _CLONE_NEWNS = 0x20000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -72,34 +73,35 @@ def bind(source: Path, target: Path, *, read_only: bool = False) -> None:
 def mountinfo_of(namespace: Path) -> str:
     """The mountinfo file as a process in the mount namespace `namespace` would read it.
 
-    No program is started: a child of this very process looks, which takes a fifth of the time.
-    Raises OSError.
+    No process is started: a thread of this very one looks, which takes a tenth of the time of
+    a child. The other threads stay where they are. Raises OSError.
     """
-    source, sink = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os._exit(_look(namespace, sink))
-    os.close(sink)
-    with os.fdopen(source, "rb") as pipe:
-        content = pipe.read()
-    _pid, status = os.waitpid(child, 0)
-    if number := os.waitstatus_to_exitcode(status):
-        raise OSError(number, os.strerror(abs(number)), str(namespace))
-    return content.decode("utf-8", "surrogateescape")
+    answer: list[str | BaseException] = []
+
+    def look() -> None:
+        try:
+            answer.append(_look(namespace))
+        except BaseException as error:
+            answer.append(error)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    if isinstance(answer[0], BaseException):
+        raise answer[0]
+    return answer[0]
 
 
-def _look(namespace: Path, sink: int) -> int:
-    """In the child: write what is mounted in `namespace` to `sink`; 0, or the error's number."""
+def _look(namespace: Path) -> str:
+    """In a thread that ends with it: go into `namespace` and read what is mounted there."""
+    descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
-        if _libc.setns(descriptor, _CLONE_NEWNS) != 0:
-            return ctypes.get_errno() or errno.EIO
-        content = Path("/proc/self/mountinfo").read_bytes()
-        with os.fdopen(sink, "wb", closefd=False) as pipe:
-            pipe.write(content)
-    except BaseException as error:  # nothing may leave the child but by its exit status
-        return getattr(error, "errno", None) or errno.EIO
-    return 0
+        # A thread that shares its root and working directory with others may not move.
+        _check(_libc.unshare(_CLONE_FS), namespace)
+        _check(_libc.setns(descriptor, _CLONE_NEWNS), namespace)
+    finally:
+        os.close(descriptor)
+    return Path("/proc/thread-self/mountinfo").read_text("utf-8", "surrogateescape")
 
 
 def parse_mountinfo(text: str) -> list[Mount]:
