@@ -88,9 +88,7 @@ _Narrow = defstruct(
 _decode = msgspec.msgpack.Decoder(list[_Narrow]).decode  # type: ignore[valid-type]
 
 
-def fold(
-    system: System, records: Iterable[bytes | memoryview], check_from: bytes | None = None
-) -> None:
+def fold(system: System, records: Iterable[bytes], check_from: bytes | None = None) -> None:
     """Fold `records`, the events from `system.position + 1` on, into `system`.
 
     With `check_from`, the hash of the record before them, the chain is checked on the way.
@@ -111,7 +109,7 @@ def fold(
             gc.enable()
 
 
-def _fold(system: System, batch: list[bytes | memoryview]) -> None:
+def _fold(system: System, batch: list[bytes]) -> None:
     # The first event goes the long way: it tells the log's id.
     events = _narrowed(batch) if system.position else None
     if events is None:
@@ -138,7 +136,7 @@ def _fold(system: System, batch: list[bytes | memoryview]) -> None:
             elif kind in _STEPS:
                 system.step(event.transaction, body.step, _STEPS[kind])
             elif kind is _Begun:
-                record = bytes(batch[position - first][: -codec.HASH_SIZE])
+                record = batch[position - first][: -codec.HASH_SIZE]
                 opened[event.transaction] = OpenTransaction(seq, body.mode, record, {})
             else:
                 system.act(acted)
@@ -153,16 +151,16 @@ def _fold(system: System, batch: list[bytes | memoryview]) -> None:
         system.position, system.clock = position, clock
 
 
-def _narrowed(batch: list[bytes | memoryview]) -> list[Any] | None:
+def _narrowed(batch: list[bytes]) -> list[Any] | None:
     """The events of `batch`, narrow; None where there is one that only the long way can tell."""
     array = b"\xdd" + len(batch).to_bytes(4, "big")
     try:
-        return _decode(array + b"".join([record[:-32] for record in batch]))
+        return _decode(array + b"".join([record[: -codec.HASH_SIZE] for record in batch]))
     except msgspec.DecodeError:
         return None
 
 
-def _whole(system: System, record: bytes | memoryview) -> None:
+def _whole(system: System, record: bytes) -> None:
     """Fold one event of any kind, decoded in full."""
     try:
         event = codec.decode(record)
@@ -173,19 +171,17 @@ def _whole(system: System, record: bytes | memoryview) -> None:
     system.apply(event)
 
 
-def _checked(batch: list[bytes | memoryview], previous: bytes, system: System) -> bytes:
+def _checked(batch: list[bytes], previous: bytes, system: System) -> bytes:
     """Check the chain over `batch`, from the hash `previous`. Returns the hash at its end.
 
     Where it breaks, what comes before is folded first.
     """
-    for place, record in enumerate(batch):
-        encoded, found = codec.split(record)
-        previous = codec.chain(previous, bytes(encoded))
-        if found != previous:
-            _fold(system, batch[:place])
-            seq = system.position + 1
-            raise CorruptError(
-                f"the chain breaks at event {seq}: it, or the one before, is not what was written",
-                seq=seq,
-            )
+    followed, previous = codec.chained(previous, batch)
+    if followed < len(batch):
+        _fold(system, batch[:followed])
+        seq = system.position + 1
+        raise CorruptError(
+            f"the chain breaks at event {seq}: it, or the one before, is not what was written",
+            seq=seq,
+        )
     return previous

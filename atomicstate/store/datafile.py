@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import stat
 import struct
 import sys
@@ -27,6 +26,7 @@ from atomicstate.errors import (
     from_os_error,
 )
 from atomicstate.files import PRIVATE_FILE
+from atomicstate.store.apart import DEADLY
 from atomicstate.store.failures import from_lmdb_error
 from atomicstate.store.probe import CANT_TELL, DAMAGED
 
@@ -43,7 +43,6 @@ _NO_PAGE = (1 << 64) - 1
 _META = struct.Struct("=QHHHH" + "IIQQ" + "IHHQQQQQ" * 2 + "QQ")
 _PAGE_SIZES = frozenset(1 << n for n in range(8, 17))
 _MARK = struct.Struct(">QQQ")
-_DEADLY = frozenset({signal.SIGBUS, signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL})
 
 
 class Meta(NamedTuple):
@@ -181,7 +180,7 @@ def check_pages(directory: Path, map_size: int, *, write: bool) -> None:
         raise corrupt(path, finished.text)
     if finished.status == CANT_TELL:
         raise from_lmdb_error(lmdb.Error(finished.text), "read the log", directory)
-    if -finished.status in _DEADLY:
+    if -finished.status in DEADLY:
         raise corrupt(path, f"a process that read it {finished.outcome}")
     raise HostError(
         f"can't tell whether the log {path} is whole: the check {finished.outcome}: "

@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import lmdb
 
 from atomicstate.errors import HostError
 from atomicstate.files import PRIVATE_FILE
 from atomicstate.store import datafile
+from atomicstate.store.apart import DiedError, apart
 from atomicstate.store.failures import from_lmdb_error, translated
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+T = TypeVar("T")
 
 MAP_SIZE = 256 * 1024 * 1024
 """Bytes of address space for a small log. It costs nothing until it is used."""
@@ -56,7 +60,7 @@ class Environment:
 
     # -- opening and closing -----------------------------------------------------------------
 
-    def _open(self, *, create: bool = False) -> None:
+    def _open(self, *, create: bool = False, trusting: bool = False) -> None:
         beyond_doubt = create
         if create:
             self._make_lock()
@@ -64,7 +68,7 @@ class Environment:
             meta, beyond_doubt = datafile.look(self.directory)
             self._map_size = max(self._map_size, _rounded(2 * meta.size))
             self._make_lock()
-            if not beyond_doubt:
+            if not beyond_doubt and not trusting:
                 datafile.check_pages(self.directory, self._map_size, write=self.write)
         with translated("open the log", self.directory):
             self._environment = lmdb.open(
@@ -154,11 +158,24 @@ class Environment:
             environment.set_mapsize(size)
         self._map_size = size
 
-    def check_pages(self) -> None:
-        """Have a child process read every page (datafile.check_pages)."""
-        meta, _beyond_doubt = datafile.look(self.directory)
-        size = max(self._map_size, _rounded(2 * meta.size))
-        datafile.check_pages(self.directory, size, write=self.write)
+    def apart(self, work: Callable[[], T]) -> T:
+        """What `work` returns or raises, in a child process that has the log open too.
+
+        Raises CorruptError where reading was the end of the child: the file is damaged.
+        """
+
+        def in_the_child() -> T:
+            self.close()
+            # Another child that reads all of it first would find what this one dies of.
+            self._open(trusting=True)
+            return work()
+
+        try:
+            return apart(in_the_child)
+        except DiedError as error:
+            raise datafile.corrupt(
+                self.directory / datafile.DATA, f"a process that read it was killed by {error}"
+            ) from error
 
     def sync(self) -> None:
         """Make durable what was committed."""

@@ -10,8 +10,8 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import chain, islice, takewhile
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import lmdb
 import msgspec
@@ -28,12 +28,12 @@ from atomicstate.errors import (
 from atomicstate.events import codec
 from atomicstate.events.asjson import kind
 from atomicstate.events.bodies import ACTIONS, kind_of
-from atomicstate.events.codec import FORMAT, GENESIS, HASH_SIZE, chain
+from atomicstate.events.codec import FORMAT, GENESIS, HASH_SIZE
 from atomicstate.events.event import Event, UnknownEvent
 from atomicstate.store import header as headers
 from atomicstate.store.aside import built_aside
 from atomicstate.store.environment import MAP_SIZE, Environment
-from atomicstate.store.failures import from_lmdb_error, translated
+from atomicstate.store.failures import from_lmdb_error
 from atomicstate.store.header import Header
 
 if TYPE_CHECKING:
@@ -47,11 +47,13 @@ if TYPE_CHECKING:
 Clock = Callable[[], tuple[int, int]]
 """UTC in nanoseconds since 1970, and CLOCK_BOOTTIME in nanoseconds."""
 
-BATCH = 256
+BATCH = 512
 """Records read in one LMDB transaction: a slow consumer never holds one open."""
 
 CHECK_LIMIT = 10_000
 """Events over which `check` follows the chain; what is longer is left to verify."""
+
+T = TypeVar("T")
 
 _LAST = (1 << 64) - 1
 _GROWTHS = 40
@@ -218,9 +220,7 @@ class Log:
         return head
 
     def _check_link(self, seq: int, previous: bytes | None, value: bytes) -> None:
-        if seq and (
-            previous is None or chain(previous[-HASH_SIZE:], value[:-HASH_SIZE]) != value[-32:]
-        ):
+        if seq and (previous is None or not codec.chained(previous[-HASH_SIZE:], [value])[0]):
             raise broken(seq)
 
     def _put(
@@ -245,7 +245,7 @@ class Log:
         for draft in drafts:
             seq += 1
             event, encoded = _event(draft, seq, wall, boottime, log_id)
-            previous = chain(previous, encoded)
+            previous = codec.chain(previous, encoded)
             rows.append((key_of(seq), encoded + previous))
             events.append(event)
         with transaction.cursor() as cursor:
@@ -272,11 +272,11 @@ class Log:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Any]:
-        with (
-            translated("read the log", self.directory),
-            self._environment.begin() as transaction,
-        ):
-            yield transaction
+        try:
+            with self._environment.begin() as transaction:
+                yield transaction
+        except lmdb.Error as error:
+            raise from_lmdb_error(error, "read the log", self.directory) from error
 
     def head(self) -> Head:
         """The newest event's number and hash. From then on `header` is as new as they are."""
@@ -321,22 +321,33 @@ class Log:
             raise ValueError("the chain is checked forward")
         previous = self.hash_at(start - 1) if check and start <= self.head().seq else GENESIS
         checked_until = start + CHECK_LIMIT if check else 0
-        for first, rows in self._batches(start, stop, reverse=reverse):
-            step = -1 if reverse else 1
-            for seq, (_key, record) in enumerate_by(first, step, rows):
+        step = -1 if reverse else 1
+        for first, records in self._batches(start, stop, reverse=reverse):
+            for seq, record in enumerate_by(first, step, records):
                 event = self.decoded(seq, record)
                 stored = record[-HASH_SIZE:]
                 if seq < checked_until:
-                    if chain(previous, record[:-HASH_SIZE]) != stored:
+                    if codec.chain(previous, record[:-HASH_SIZE]) != stored:
                         raise broken(seq)
                     previous = stored
                 yield event, stored
 
     def records(self, start: int = 1, stop: int | None = None) -> Iterator[bytes]:
         """The stored records, for fast folds; the numbering is checked. Range as in `events`."""
-        for _first, rows in self._batches(start, stop, reverse=False):
-            for _key, record in rows:
-                yield record
+        batches = self._batches(start, stop, reverse=False)
+        return chain.from_iterable(records for _first, records in batches)
+
+    def batch(self, first: int, count: int, step: int = 1) -> list[bytes] | None:
+        """The records `first`, `first + step`, ...; None unless so many bear these numbers."""
+        with self._reading() as transaction, transaction.cursor() as cursor:
+            if not cursor.set_key(key_of(first)):
+                return None
+            move = cursor.iternext if step > 0 else cursor.iterprev
+            records = list(islice(move(keys=False), count))
+            # Keys are unique and sorted: the right ends and the right count leave no gap.
+            if len(records) == count and cursor.key() == key_of(first + step * (count - 1)):
+                return records
+        return None
 
     def rows(self, start: int = 1, stop: int | None = None) -> Iterator[list[tuple[bytes, bytes]]]:
         """Batches of keys and records as stored, unchecked, any stray key among them."""
@@ -359,28 +370,29 @@ class Log:
 
     def _batches(
         self, start: int, stop: int | None, *, reverse: bool
-    ) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
+    ) -> Iterator[tuple[int, list[bytes]]]:
         """Batches with the number of their first record, the numbering checked."""
         low, high = max(start, 1), self._end(stop)
         step = -1 if reverse else 1
         while low < high:
             count = min(BATCH, high - low)
-            first, last = (high - 1, high - count) if reverse else (low, low + count - 1)
-            with self._reading() as transaction, transaction.cursor() as cursor:
-                found = cursor.set_key(key_of(first))
-                move = cursor.iterprev if reverse else cursor.iternext
-                rows = list(islice(move(), count)) if found else []
-            # Keys are unique and sorted: the right ends and the right count leave no gap.
-            if len(rows) != count or rows[-1][0] != key_of(last):
-                whole = _before_gap(first, step, rows)
-                if whole:
-                    yield first, rows[:whole]
-                raise missing(first + step * whole)
-            yield first, rows
+            first = high - 1 if reverse else low
+            records = self.batch(first, count, step)
+            if records is None:
+                before = self._up_to_a_gap(first, count, step)
+                yield first, before
+                raise missing(first + step * len(before))
+            yield first, records
             if reverse:
-                high = last
+                high -= count
             else:
-                low = last + 1
+                low += count
+
+    def _up_to_a_gap(self, first: int, count: int, step: int) -> list[bytes]:
+        """The records `first`, `first + step`, ..., as far as they bear these numbers."""
+        with self._reading() as transaction:
+            found = (transaction.get(key_of(first + step * n)) for n in range(count))
+            return list(takewhile(lambda record: record is not None, found))
 
     def decoded(self, seq: int, record: bytes) -> Event | UnknownEvent:
         """The event in the record with the number `seq`. Raises CorruptError, TooNewError."""
@@ -402,20 +414,21 @@ class Log:
 
     # -- for verify, backup and import -------------------------------------------------------
 
-    def check_pages(self) -> None:
-        """Have a child process read every page: damage that would end this process is found."""
-        self._environment.check_pages()
+    def apart(self, work: Callable[[], T]) -> T:
+        """What `work` returns or raises, in a child process that may read this log too.
+
+        Damage that would end this process ends the child: CorruptError.
+        """
+        return self._environment.apart(work)
 
     def copy(self, target: Path, *, compact: bool) -> None:
         """A consistent copy into the empty directory `target`, while others write."""
         self._environment.copy(target, compact=compact)
 
 
-def enumerate_by(
-    first: int, step: int, rows: list[tuple[bytes, bytes]]
-) -> Iterator[tuple[int, tuple[bytes, bytes]]]:
+def enumerate_by(first: int, step: int, records: list[bytes]) -> Iterator[tuple[int, bytes]]:
     """`enumerate` with a step."""
-    return zip(range(first, first + step * len(rows), step), rows, strict=True)
+    return zip(range(first, first + step * len(records), step), records, strict=True)
 
 
 def broken(seq: int) -> CorruptError:
@@ -429,14 +442,6 @@ def broken(seq: int) -> CorruptError:
 def missing(seq: int) -> CorruptError:
     """The error for a number that no record has."""
     return CorruptError(f"event {seq} is missing", seq=seq)
-
-
-def _before_gap(first: int, step: int, rows: list[tuple[bytes, bytes]]) -> int:
-    """How many of `rows` bear the numbers that they should."""
-    for place, (seq, (key, _record)) in enumerate(enumerate_by(first, step, rows)):
-        if key != key_of(seq):
-            return place
-    return len(rows)
 
 
 def _head_at(cursor: Any) -> tuple[Head, bytes]:  # noqa: ANN401 - lmdb.Cursor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import repeat
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -11,13 +11,11 @@ from msgspec import Raw, Struct, defstruct
 from atomicstate.errors import CorruptError, NotFoundError, ValidationError
 from atomicstate.events.asjson import kind
 from atomicstate.events.bodies import ALL
-from atomicstate.events.codec import GENESIS, HASH_SIZE, chain, wire_kind
+from atomicstate.events.codec import GENESIS, HASH_SIZE, chained, wire_kind
 from atomicstate.events.event import UnknownEvent
-from atomicstate.store.log import Head, broken, key_of, missing
+from atomicstate.store.log import BATCH, Head, broken, key_of, missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from atomicstate.events.event import Event
     from atomicstate.store.blobs import Blobs
     from atomicstate.store.log import Log
@@ -82,7 +80,17 @@ def verify(
     first bad event, for what was changed, removed, inserted or moved; NotFoundError if `start`
     is beyond the end.
     """
-    log.check_pages()
+    # In a child: damage that LMDB does not see ends the process that reads it.
+    return log.apart(lambda: _report(log, blobs, snapshots, start, anchor))
+
+
+def _report(
+    log: Log,
+    blobs: Blobs | None,
+    snapshots: Snapshots | None,
+    start: int,
+    anchor: bytes | None,
+) -> Report:
     walk = _Walk(log, blobs, start, anchor)
     walk.run()
     checked_blobs, redacted = _check_blobs(blobs, walk.whole) if blobs else (0, 0)
@@ -111,6 +119,11 @@ class _Walk:
         self.head = log.head()
         # After the head: the events up to it are of the kinds that the header names by then.
         self._kinds = frozenset(log.header.kinds)
+        self._naming = {
+            body: names if blobs else ()
+            for body, names in _NAMING.items()
+            if body.__struct_config__.tag in self._kinds
+        }
         # The last field of an event, as MessagePack writes it, unless newer versions add some.
         self._log_id_end = b"\xc4\x10" + log.log_id
         self.checked = 0
@@ -119,56 +132,73 @@ class _Walk:
 
     def run(self) -> None:
         """Check each record. Raises CorruptError at the first bad one."""
-        log, seq = self._log, self._start
+        log, seq, end = self._log, self._start, self.head.seq + 1
         if seq > max(self.head.seq, 1):
             raise NotFoundError(f"there is no event {seq}; the newest is {self.head.seq}")
         previous = log.hash_at(seq - 1)
-        for rows in log.rows(seq, self.head.seq + 1):
-            previous = self._batch(seq, previous, rows)
-            seq += len(rows)
-        if seq <= self.head.seq:
-            raise missing(seq)
+        while seq < end:
+            stop = min(seq + BATCH, end)
+            records = log.batch(seq, stop - seq)
+            if records is not None and self._glance(seq, previous, records):
+                previous = records[-1][-HASH_SIZE:]
+            else:
+                previous = self._look(seq, stop, previous)
+            seq = stop
         self.checked = seq - self._start
         if self._anchor is not None and self.anchor_at is None:
             self._find_anchor()
 
-    def _batch(self, seq: int, previous: bytes, rows: list[tuple[bytes, bytes]]) -> bytes:
-        """Check records that follow one another, from the number `seq` on; the last one's hash."""
-        # Keys are unique and sorted: where the last one is right, so are all before it.
-        in_step = rows[-1][0] == key_of(seq + len(rows) - 1)
-        log_id_end, kinds, blobs = self._log_id_end, self._kinds, self._blobs
-        for (key, record), event in zip(rows, self._narrow(rows), strict=True):
-            if not in_step and key != key_of(seq):
-                raise self._wrong_key(seq, key)
-            encoded, stored = record[:-HASH_SIZE], record[-HASH_SIZE:]
-            if chain(previous, encoded) != stored:
-                raise broken(seq)
-            # What is as usual is seen at a glance: most of the time would go into a full reading.
-            if (
-                event is None
-                or event.seq != seq
-                or not encoded.endswith(log_id_end)
-                or event.body.__struct_config__.tag not in kinds
-            ):
+    def _glance(self, first: int, previous: bytes, records: list[bytes]) -> bool:
+        """Whether the records from the number `first` on are as usual, as most are: then all is
+        checked. Most of the time would go into a full reading."""
+        followed, _hash = chained(previous, records)
+        events = self._narrow(records)
+        if followed < len(records) or events is None:
+            return False
+        naming, log_id_end = self._naming, self._log_id_end
+        log_id_at = -HASH_SIZE - len(log_id_end)
+        for seq, record, event in zip(count(first), records, events, strict=False):
+            body = event.body
+            names = naming.get(body.__class__)
+            if names is None or event.seq != seq or not record.startswith(log_id_end, log_id_at):
+                return False
+            for name in names:
+                if digest := getattr(body, name):
+                    self._check_named(seq, [digest])
+        if self._anchor is not None:
+            self._look_for_anchor(first, records)
+        return True
+
+    @staticmethod
+    def _narrow(records: list[bytes]) -> list[Any] | None:
+        """The numbers and blobs of the events; None where one of them is not as usual."""
+        array = b"\xdd" + len(records).to_bytes(4, "big")
+        try:
+            return _decode_narrow(array + b"".join([record[:-HASH_SIZE] for record in records]))
+        except (msgspec.DecodeError, ValueError):  # ValueError: bytes that are no text
+            return None
+
+    def _look(self, seq: int, stop: int, previous: bytes) -> bytes:
+        """Check the records from `seq` up to and without `stop` in full; the last one's hash."""
+        for rows in self._log.rows(seq, stop):
+            for key, record in rows:
+                if key != key_of(seq):
+                    raise self._wrong_key(seq, key)
+                followed, previous = chained(previous, [record])
+                if not followed:
+                    raise broken(seq)
                 self._check(seq, record)
-            elif blobs is not None:
-                body = event.body
-                for name in _NAMING[body.__class__]:
-                    if digest := getattr(body, name):
-                        self._check_named(blobs, seq, [digest])
-            if stored == self._anchor:
-                self.anchor_at = seq
-            previous = stored
-            seq += 1
+                seq += 1
+            if self._anchor is not None:
+                self._look_for_anchor(seq - len(rows), [record for _key, record in rows])
+        if seq < stop:
+            raise missing(seq)
         return previous
 
-    def _narrow(self, rows: list[tuple[bytes, bytes]]) -> Iterable[Any]:
-        """The numbers and blobs of the events; None for each where one of them is not as usual."""
-        array = b"\xdd" + len(rows).to_bytes(4, "big")
-        try:
-            return _decode_narrow(array + b"".join([record[:-HASH_SIZE] for _key, record in rows]))
-        except (msgspec.DecodeError, ValueError):  # ValueError: bytes that are no text
-            return repeat(None, len(rows))
+    def _look_for_anchor(self, first: int, records: list[bytes]) -> None:
+        for seq, record in enumerate(records, first):
+            if record[-HASH_SIZE:] == self._anchor:
+                self.anchor_at = seq
 
     def _wrong_key(self, seq: int, key: bytes) -> CorruptError:
         if len(key) == len(key_of(seq)) and key > key_of(seq):
@@ -188,25 +218,27 @@ class _Walk:
                 f"the header does not name the kind of event {seq} ({name})",
                 seq=seq,
             )
-        if self._blobs is not None:
-            self._check_named(self._blobs, seq, references(event))
+        self._check_named(seq, references(event))
 
-    def _check_named(self, blobs: Blobs, seq: int, digests: list[str]) -> None:
+    def _check_named(self, seq: int, digests: list[str]) -> None:
         """The blobs that the event `seq` names are there and whole, or were redacted."""
+        if self._blobs is None:
+            return
         for digest in digests:
-            if not digest or digest in self.whole or blobs.is_redacted(digest):
+            if not digest or digest in self.whole or self._blobs.is_redacted(digest):
                 continue
             try:
-                blobs.get(digest)
+                self._blobs.get(digest)
             except (NotFoundError, ValidationError, CorruptError) as error:
                 raise CorruptError(f"event {seq}: {error.message}", seq=seq) from error
             self.whole.add(digest)
 
     def _find_anchor(self) -> None:
         """Look for the anchor before `start`, too."""
-        for seq, record in enumerate(self._log.records(1, self._start), 1):
-            if record[-HASH_SIZE:] == self._anchor:
-                self.anchor_at = seq
+        for first in range(1, self._start, BATCH):
+            stop = min(first + BATCH, self._start)
+            self._look_for_anchor(first, list(self._log.records(first, stop)))
+            if self.anchor_at is not None:
                 return
         raise CorruptError(
             "the anchor is not in the chain: records were cut off at the end, or the log is not "

@@ -82,6 +82,7 @@ def unprobed() -> Iterator[None]:
     """Without the child that reads every page first: the records lie on whole pages here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("atomicstate.store.datafile.check_pages", lambda *_args, **_options: None)
+        patch.setattr("atomicstate.store.log.Log.apart", lambda _log, work: work())
         yield
 
 

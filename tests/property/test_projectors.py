@@ -100,7 +100,7 @@ def test_folding_records_is_applying_events_one_by_one(
     previous = codec.GENESIS
     for start in range(0, len(records), size):
         chunk = records[start : start + size]
-        fold(fast, [memoryview(record) for record in chunk], check_from=previous)
+        fold(fast, chunk, check_from=previous)
         previous = chunk[-1][-codec.HASH_SIZE :]
         for event in history.events[start : start + size]:
             slow.apply(event)
