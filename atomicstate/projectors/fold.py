@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import gc
 from itertools import islice
-from typing import TYPE_CHECKING, Any
-
-import msgspec
-from msgspec import Struct, defstruct
+from typing import TYPE_CHECKING
 
 from atomicstate.errors import CorruptError
-from atomicstate.events import bodies, codec
+from atomicstate.events import codec
 from atomicstate.projectors.state import (
     ADDED,
     REMOVED,
@@ -32,60 +29,8 @@ if TYPE_CHECKING:
 BATCH = 512
 """So many records are decoded in one go."""
 
-
-class _Added(Struct, array_like=True, gc=False, tag="package.added"):
-    names: tuple[str, ...]
-    live: bool
-    in_base: tuple[str, ...] = ()
-
-
-class _Removed(Struct, array_like=True, gc=False, tag="package.removed"):
-    names: tuple[str, ...]
-    live: bool
-    in_base: tuple[str, ...] = ()
-
-
-class _Begun(Struct, array_like=True, gc=False, tag="transaction.begun"):
-    mode: str
-
-
-class _Started(Struct, array_like=True, gc=False, tag="step.started"):
-    step: str
-
-
-class _Done(Struct, array_like=True, gc=False, tag="step.done"):
-    step: str
-
-
-class _Skipped(Struct, array_like=True, gc=False, tag="step.skipped"):
-    step: str
-
-
-_STEPS: dict[type[Struct], str] = {_Started: "started", _Done: "done", _Skipped: "skipped"}
-_FREQUENT: tuple[type[Struct], ...] = (_Added, _Removed, _Begun, *_STEPS)
-
-
-def _rare() -> list[type[Struct]]:
-    """A Struct without fields for each other kind: enough to know it by."""
-    frequent = {kind.__struct_config__.tag for kind in _FREQUENT}
-    return [
-        defstruct(f"_{kind.__name__}", [], array_like=True, gc=False, tag=bodies.kind_of(kind))
-        for kind in bodies.ALL
-        if bodies.kind_of(kind) not in frequent
-    ]
-
-
-_Body: Any = _Added
-for _kind in (*_FREQUENT, *_rare()):
-    _Body |= _kind
-
-_Narrow = defstruct(
-    "_Narrow",
-    [("seq", int), ("body", _Body), ("transaction", str), ("time", int)],
-    array_like=True,
-    gc=False,
-)
-_decode = msgspec.msgpack.Decoder(list[_Narrow]).decode  # type: ignore[valid-type]
+FEW = 64
+"""So many are not worth to load the narrow Structs for."""
 
 
 def fold(system: System, records: Iterable[bytes], check_from: bytes | None = None) -> None:
@@ -111,11 +56,18 @@ def fold(system: System, records: Iterable[bytes], check_from: bytes | None = No
 
 def _fold(system: System, batch: list[bytes]) -> None:
     # The first event goes the long way: it tells the log's id.
-    events = _narrowed(batch) if system.position else None
-    if events is None:
+    if not system.position or len(batch) < FEW or not _fold_narrow(system, batch):
         for record in batch:
             _whole(system, record)
-        return
+
+
+def _fold_narrow(system: System, batch: list[bytes]) -> bool:
+    """Fold `batch`, if all of it can be told from narrow Structs. Returns whether it was."""
+    from atomicstate.projectors.narrow import STEPS, Added, Begun, Removed, decoded
+
+    events = decoded(batch)
+    if events is None:
+        return False
     first = position = system.position
     clock = system.clock
     opened = system.open
@@ -127,15 +79,15 @@ def _fold(system: System, batch: list[bytes]) -> None:
                 raise out_of_order(seq, position + 1)
             body = event.body
             kind = body.__class__
-            if kind is _Added or kind is _Removed:
+            if kind is Added or kind is Removed:
                 transaction = event.transaction
-                name = ADDED if kind is _Added else REMOVED
+                name = ADDED if kind is Added else REMOVED
                 acted[seq] = Action(seq, name, body.names, body.live, transaction, body.in_base)
                 if transaction:
                     opened.pop(transaction, None)
-            elif kind in _STEPS:
-                system.step(event.transaction, body.step, _STEPS[kind])
-            elif kind is _Begun:
+            elif kind in STEPS:
+                system.step(event.transaction, body.step, STEPS[kind])
+            elif kind is Begun:
                 record = batch[position - first][: -codec.HASH_SIZE]
                 opened[event.transaction] = OpenTransaction(seq, body.mode, record, {})
             else:
@@ -149,15 +101,7 @@ def _fold(system: System, batch: list[bytes]) -> None:
     finally:
         system.act(acted)
         system.position, system.clock = position, clock
-
-
-def _narrowed(batch: list[bytes]) -> list[Any] | None:
-    """The events of `batch`, narrow; None where there is one that only the long way can tell."""
-    array = b"\xdd" + len(batch).to_bytes(4, "big")
-    try:
-        return _decode(array + b"".join([record[: -codec.HASH_SIZE] for record in batch]))
-    except msgspec.DecodeError:
-        return None
+    return True
 
 
 def _whole(system: System, record: bytes) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -31,6 +32,9 @@ from atomicstate.recipe.schema import Module, PackagesBody, Recipe
 from atomicstate.recipe.writer import write
 from tests.support.histories import NAMES, History, histories
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ALWAYS = -1_000_000
 """As slack: let go of what can be whenever what boots has moved."""
 
@@ -38,6 +42,14 @@ FOUND = Recipe(
     "localhost/base:1",
     (Module("packages", PackagesBody(("jq", "less"), ("nano",)), name="found"),),
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _narrow_for_few_too() -> Iterator[None]:
+    """The histories are short: else none of them would go the short way."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("atomicstate.projectors.fold.FEW", 0)
+        yield
 
 
 def documents(system: System, seqs: object) -> tuple[bytes, bytes]:
