@@ -1,6 +1,7 @@
 """The envelope: who, when, where, and the place in the log."""
 
-from __future__ import annotations
+# Annotations are not postponed: msgspec reads them when a decoder is made, and of strings that
+# takes thrice the time.
 
 from msgspec import Raw, Struct
 
