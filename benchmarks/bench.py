@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,11 +42,12 @@ class Row(NamedTuple):
 
 
 class Bench:
-    """One run, in an empty directory."""
+    """One run, in an empty directory. `making` are the seconds that making the long log took."""
 
     def __init__(self, directory: Path, scale: Scale) -> None:
         self.directory = directory
         self.scale = scale
+        self.making = 0.0
         self._made = 0
 
     def fresh(self) -> Path:
@@ -57,10 +59,13 @@ class Bench:
         """A state directory with a log of `count` events, the same for all rows."""
         return mix.state_at(self.directory / f"log-{count}", count)
 
-    @property
+    @cached_property
     def many(self) -> State:
         """The long log."""
-        return self.state(self.scale.many)
+        start = time.monotonic()
+        state = self.state(self.scale.many)
+        self.making = time.monotonic() - start
+        return state
 
     @cached_property
     def map_events(self) -> Path:

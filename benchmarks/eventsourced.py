@@ -14,15 +14,16 @@ if TYPE_CHECKING:
 
 
 class Wanted(Aggregate):
-    """What is wanted, as events say."""
+    """What is wanted, as events say that hold what the product's do."""
 
     @event("Started")
     def __init__(self) -> None:
         self.names: dict[str, int] = {}
 
     @event("Added")
-    def add(self, name: str, transaction: str, verb: str) -> None:
-        self.names[name] = len(transaction) + len(verb)
+    def add(self, names: list[str], live: bool, envelope: dict[str, Any]) -> None:
+        for name in names:
+            self.names[name] = len(envelope)
 
 
 @contextmanager
@@ -61,5 +62,15 @@ def rebuilding(application: Application[Any], count: int) -> Callable[[], object
 
 
 def _add(wanted: Wanted, count: int) -> None:
+    """Events that hold what ours do; number and time the library adds."""
     for number in range(count):
-        wanted.add(f"lib{number % 200}", "01902d5e-7c00-7000-8000-000000000001", "package add")
+        envelope = {
+            "transaction": "01902d5e-7c00-7000-8000-000000000001",
+            "boottime": number,
+            "actor": {"uid": 0, "user": "root", "login_uid": 1000, "verb": "package add"},
+            "boot": {"boot_id": "2f1d" * 9, "soft_reboots": 0, "checksum": "c" * 64},
+            "cause": number,
+            "request": "",
+            "log_id": "0" * 32,
+        }
+        wanted.add([f"lib{number % 200}"], True, envelope)

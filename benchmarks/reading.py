@@ -64,6 +64,16 @@ def _replay(*, check: bool) -> Callable[[Bench], Ratio]:
     return measure
 
 
+def _replay_bare(bench: Bench) -> Ratio:
+    log = bench.many.log_directory
+    with peers.open_bare(log) as ours, peers.open_bare(bench.map_events) as environment:
+        return compare(
+            lambda: peers.scan_and_decode_narrow(ours),
+            lambda: peers.scan_and_decode(environment),
+            _rounds(bench),
+        )
+
+
 def _replay_eventsourcing(bench: Bench) -> Ratio:
     from benchmarks import eventsourced
 
@@ -97,19 +107,32 @@ def _snapshot_against_replay(bench: Bench) -> Ratio:
     return of(rounds, replay)
 
 
-def _snapshot_against_short(bench: Bench) -> Ratio:
-    long, short = bench.many, bench.state(min(100, bench.scale.few))
-    for state in (long, short):
-        leave_snapshot(state)
-    return compare(
-        lambda: projected(long), lambda: projected(short), bench.scale.rounds, bench.scale.turns
-    )
+def _snapshot_against(count: int) -> Callable[[Bench], Ratio]:
+    """Against a log of `count` events; of 0, against the short one."""
+
+    def measure(bench: Bench) -> Ratio:
+        few = bench.scale.few
+        long, short = bench.many, bench.state(min(count or few, few))
+        for state in (long, short):
+            leave_snapshot(state)
+        return compare(
+            lambda: projected(long), lambda: projected(short), bench.scale.rounds, bench.scale.turns
+        )
+
+    return measure
 
 
 _S = "S: scan and decode of as many map-encoded events"
 
 ROWS = (
     Row("replay", "replay of the long log, no snapshot", _S, 0.9, _replay(check=False)),
+    Row(
+        "replay-bare",
+        "the limit: scan and decode of what the view reads of it, nothing folded",
+        _S,
+        None,
+        _replay_bare,
+    ),
     Row("replay-checked", "the same, the chain checked", _S, None, _replay(check=True)),
     Row(
         "replay-eventsourcing",
@@ -137,6 +160,13 @@ ROWS = (
         "open and project, fresh snapshot, long log",
         "the same with a hundred events",
         1.2,
-        _snapshot_against_short,
+        _snapshot_against(100),
+    ),
+    Row(
+        "snapshot-growth-view",
+        "open and project, fresh snapshot, long log",
+        "the same with the short log, whose view is as large",
+        None,
+        _snapshot_against(0),
     ),
 )

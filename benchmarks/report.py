@@ -27,8 +27,9 @@ travel from one machine to another; `one turn` is ours, on this one.
 """
 
 _NOTES = """
-The long log has {many:,} events and the short one {few:,}, made through the store's own append: a
-long life of one system with 200 packages that come and go, {mean:.0f} bytes an event as encoded.
+The long log has {many:,} events and the short one {few:,}, made through the store's own append, the
+long one in {making:.0f} s: a long life of one system with 200 packages that come and go,
+{mean:.0f} bytes an event as encoded.
 
 - C is one `put` and a commit with sync by py-lmdb alone, in an environment of its own on the same
   file system. What a row of ours does beside it: validate, encode, read back, chain, hold against
@@ -88,7 +89,7 @@ def table(lines: list[Line]) -> str:
 def document(bench: Bench, lines: list[Line], mean: float) -> str:
     """The whole document."""
     scale = bench.scale
-    notes = _NOTES.format(many=scale.many, few=scale.few, mean=mean)
+    notes = _NOTES.format(many=scale.many, few=scale.few, mean=mean, making=bench.making)
     return _HEAD + _machine(bench.directory) + "\n" + table(lines) + notes
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,13 +46,29 @@ class Appending:
         self._log.append(self._drafts, decided_at=self._log.head().seq)
 
 
-def committing(environment: Any, value: bytes = bytes(272)) -> Callable[[], object]:
-    """C: one durable commit of one record, by py-lmdb alone."""
+def committing(environment: Any, size: int = 1) -> Callable[[], object]:
+    """C: one durable commit of one record, by py-lmdb alone; or of `size` records."""
+    value = bytes(272)
 
     def turn() -> None:
         with environment.begin(write=True) as transaction, transaction.cursor() as cursor:
             seq = int.from_bytes(cursor.key(), "big") if cursor.last() else 0
-            transaction.put((seq + 1).to_bytes(8, "big"), value, append=True)
+            keys = range(seq + 1, seq + 1 + size)
+            cursor.putmulti([(key.to_bytes(8, "big"), value) for key in keys], append=True)
+
+    return turn
+
+
+def inserting(connection: sqlite3.Connection) -> Callable[[], object]:
+    """One durable insert of one record, by sqlite3 alone."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("CREATE TABLE events (seq INTEGER PRIMARY KEY, record BLOB)")
+    value = bytes(272)
+
+    def turn() -> None:
+        with connection:
+            connection.execute("INSERT INTO events (record) VALUES (?)", (value,))
 
     return turn
 
@@ -63,6 +80,24 @@ def _against_bare(size: int) -> Callable[[Bench], Ratio]:
             return compare(ours, bare, bench.scale.rounds, bench.scale.turns)
 
     return measure
+
+
+def _bare_against_bare(size: int) -> Callable[[Bench], Ratio]:
+    def measure(bench: Bench) -> Ratio:
+        with peers.open_bare(bench.fresh()) as many, peers.open_bare(bench.fresh()) as one:
+            turns = committing(many, size), committing(one)
+            return compare(*turns, bench.scale.rounds, bench.scale.turns)
+
+    return measure
+
+
+def _sqlite(bench: Bench) -> Ratio:
+    with (
+        closing(sqlite3.connect(bench.fresh())) as connection,
+        peers.open_bare(bench.fresh()) as environment,
+    ):
+        turns = inserting(connection), committing(environment)
+        return compare(*turns, bench.scale.rounds, bench.scale.turns)
 
 
 def _made(bench: Bench) -> Path:
@@ -86,10 +121,8 @@ def _against_dbos(bench: Bench) -> Ratio:
 
 def _growth(bench: Bench) -> Ratio:
     with ExitStack() as stack:
-        long, short = (
-            stack.enter_context(bench.state(count).open_log())
-            for count in (bench.scale.many, bench.scale.few)
-        )
+        states = bench.many, bench.state(bench.scale.few)
+        long, short = (stack.enter_context(state.open_log()) for state in states)
         ours, peer = (Appending(log, repeat(mix.recorded())) for log in (long, short))
         return compare(ours, peer, bench.scale.rounds, bench.scale.turns)
 
@@ -162,11 +195,17 @@ def _writers(kind: str) -> Callable[[Bench], Ratio]:
 # -- size --------------------------------------------------------------------------------------
 
 
-def _size(bench: Bench) -> Ratio:
-    state = bench.many
-    with state.open_log(write=False, scan=True) as log:
-        encoded = sum(len(record) - codec.HASH_SIZE for record in log.records())
-    return of([(state.log_directory / "data.mdb").stat().st_size / encoded])
+def _size(beside: int) -> Callable[[Bench], Ratio]:
+    """Bytes on disk over those of the events with `beside` bytes more each."""
+
+    def measure(bench: Bench) -> Ratio:
+        state = bench.many
+        with state.open_log(write=False, scan=True) as log:
+            bare = (len(record) - codec.HASH_SIZE for record in log.records())
+            encoded = sum(size + beside for size in bare)
+        return of([(state.log_directory / "data.mdb").stat().st_size / encoded])
+
+    return measure
 
 
 _BARE = "C: a bare py-lmdb durable commit"
@@ -187,8 +226,29 @@ ROWS = (
         1 / 10,
         _against_dbos,
     ),
+    Row(
+        "sqlite-bare",
+        "one durable insert by sqlite3 alone (WAL, FULL)",
+        _BARE,
+        None,
+        _sqlite,
+    ),
     Row("commit-100", "100 events in a commit", _BARE, 2.5, _against_bare(100)),
+    Row(
+        "commit-100-bare",
+        "the limit: 100 records in a commit of bare py-lmdb",
+        _BARE,
+        None,
+        _bare_against_bare(100),
+    ),
     Row("commit-1000", "1,000 events in a commit", _BARE, 8.0, _against_bare(1000)),
+    Row(
+        "commit-1000-bare",
+        "the limit: 1,000 records in a commit of bare py-lmdb",
+        _BARE,
+        None,
+        _bare_against_bare(1000),
+    ),
     Row(
         "writers",
         "the rate of eight writing processes",
@@ -205,6 +265,13 @@ ROWS = (
         _writers("bare"),
         at_least=True,
     ),
-    Row("size", "bytes on disk", "bytes of the events as encoded", 1.2, _size),
+    Row("size", "bytes on disk", "bytes of the events as encoded", 1.2, _size(0)),
+    Row(
+        "size-record",
+        "the same",
+        "bytes of the records as encoded: event and hash",
+        None,
+        _size(codec.HASH_SIZE),
+    ),
     Row("growth-append", "one durable append, long log", "short log", 1.15, _growth),
 )
