@@ -5,6 +5,7 @@ LMDB maps the file and trusts it: on a damaged one it ends whoever reads it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from atomicstate.errors import HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
@@ -24,13 +25,14 @@ class DiedError(Exception):
     """The child was ended by one of DEADLY; the message is the signal's name."""
 
 
-def apart(work: Callable[[], T]) -> T:
-    """What `work` returns or raises, in a fork of this process. Both must be made for pickling.
+@contextlib.contextmanager
+def beside(work: Callable[[], T]) -> Iterator[Callable[[], T]]:
+    """Have a fork of this process do `work` while the block goes on: the block gets what waits.
 
-    Raises DiedError where it was the end of the child, HostError where it gave no answer.
+    That gives what `work` returned, or raises what it raised; both must be made for pickling. It
+    raises DiedError where `work` was the end of the child, HostError where there is no answer.
+    A child that nobody waited for is ended.
     """
-    import pickle
-
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -39,16 +41,25 @@ def apart(work: Callable[[], T]) -> T:
     os.close(writer)
     try:
         with os.fdopen(reader, "rb") as pipe:
-            said = pipe.read()
-    except BaseException:
-        os.kill(child, signal.SIGKILL)
-        raise
+            yield lambda: _understood(pipe.read(), _status(child))
     finally:
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(child, os.WNOHANG) == (0, 0):
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+
+
+def _status(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _understood(said: bytes, status: int) -> Any:  # noqa: ANN401 - whatever the child's work gives
+    import pickle
+
     if status == 0 and said:
         good, answer = pickle.loads(said)  # noqa: S301 - from our own child
         if good:
-            return answer  # type: ignore[no-any-return]
+            return answer
         raise answer
     if -status in DEADLY:
         raise DiedError(signal.Signals(-status).name)

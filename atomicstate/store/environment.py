@@ -12,11 +12,11 @@ import lmdb
 from atomicstate.errors import HostError
 from atomicstate.files import PRIVATE_FILE
 from atomicstate.store import datafile
-from atomicstate.store.apart import DiedError, apart
+from atomicstate.store.apart import DiedError, beside
 from atomicstate.store.failures import from_lmdb_error, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 T = TypeVar("T")
@@ -158,10 +158,11 @@ class Environment:
             environment.set_mapsize(size)
         self._map_size = size
 
-    def apart(self, work: Callable[[], T]) -> T:
-        """What `work` returns or raises, in a child process that has the log open too.
+    @contextlib.contextmanager
+    def beside(self, work: Callable[[], T]) -> Iterator[Callable[[], T]]:
+        """`work` in a child process that has the log open too (apart.beside).
 
-        Raises CorruptError where reading was the end of the child: the file is damaged.
+        Waiting for it raises CorruptError where reading was the end of the child.
         """
 
         def in_the_child() -> T:
@@ -171,7 +172,8 @@ class Environment:
             return work()
 
         try:
-            return apart(in_the_child)
+            with beside(in_the_child) as answer:
+                yield answer
         except DiedError as error:
             raise datafile.corrupt(
                 self.directory / datafile.DATA, f"a process that read it was killed by {error}"

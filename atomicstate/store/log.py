@@ -38,6 +38,7 @@ from atomicstate.store.header import Header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
     from typing import Any, Self
@@ -349,7 +350,8 @@ class Log:
 
     def rows(self, start: int = 1, stop: int | None = None) -> Iterator[list[tuple[bytes, bytes]]]:
         """Batches of keys and records as stored, unchecked, any stray key among them."""
-        begin, end = key_of(start), key_of(self._end(stop))
+        # From just after the record before: what lies between is among them.
+        begin, end = key_of(start - 1) + b"\0", key_of(self._end(stop))
         while True:
             with self._reading() as transaction, transaction.cursor() as cursor:
                 if not cursor.set_range(begin):
@@ -412,12 +414,17 @@ class Log:
 
     # -- for verify, backup and import -------------------------------------------------------
 
-    def apart(self, work: Callable[[], T]) -> T:
-        """What `work` returns or raises, in a child process that may read this log too.
+    def beside(self, work: Callable[[], T]) -> AbstractContextManager[Callable[[], T]]:
+        """Have a child process do `work` with this log while the block goes on (apart.beside).
 
-        Damage that would end this process ends the child: CorruptError.
+        Damage that would end this process ends the child, and is CorruptError to who waits.
         """
-        return self._environment.apart(work)
+        return self._environment.beside(work)
+
+    def apart(self, work: Callable[[], T]) -> T:
+        """What `work` returns or raises in such a child."""
+        with self.beside(work) as answer:
+            return answer()
 
     def copy(self, target: Path, *, compact: bool) -> None:
         """A consistent copy into the empty directory `target`, while others write."""

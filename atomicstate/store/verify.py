@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from atomicstate.store.log import Log
     from atomicstate.store.snapshots import Snapshots
 
+MANY = 20_000
+"""So many events are checked by two processes, half each."""
+
 BLOB_FIELDS = ("plan_blob", "recipe", "containerfile", "output", "found")
 """Fields of bodies that name a blob (or are empty), whatever the kind."""
 
@@ -132,21 +135,38 @@ class _Walk:
 
     def run(self) -> None:
         """Check each record. Raises CorruptError at the first bad one."""
-        log, seq, end = self._log, self._start, self.head.seq + 1
-        if seq > max(self.head.seq, 1):
-            raise NotFoundError(f"there is no event {seq}; the newest is {self.head.seq}")
+        start, end = self._start, self.head.seq + 1
+        if start > max(self.head.seq, 1):
+            raise NotFoundError(f"there is no event {start}; the newest is {self.head.seq}")
+        if end - start < MANY:
+            self._part(start, end)
+        else:
+            middle = (start + end) // 2
+            with self._log.beside(lambda: self._part(middle, end)) as second:
+                self._part(start, middle)
+                unknown, whole, anchor_at = second()
+            self.unknown += unknown
+            self.whole |= whole
+            if self.anchor_at is None:
+                self.anchor_at = anchor_at
+        self.checked = end - start
+        if self._anchor is not None and self.anchor_at is None:
+            self._find_anchor()
+
+    def _part(self, seq: int, end: int) -> tuple[int, set[str], int | None]:
+        """Check the records from `seq` up to and without `end`: `unknown`, `whole`, `anchor_at`."""
+        log = self._log
         previous = log.hash_at(seq - 1)
         while seq < end:
             stop = min(seq + BATCH, end)
-            records = log.batch(seq, stop - seq)
-            if records is not None and self._glance(seq, previous, records):
+            # With the one before: nothing may lie between the two.
+            records = log.batch(seq - 1, stop - seq + 1)
+            if records is not None and self._glance(seq, previous, records[1:]):
                 previous = records[-1][-HASH_SIZE:]
             else:
                 previous = self._look(seq, stop, previous)
             seq = stop
-        self.checked = seq - self._start
-        if self._anchor is not None and self.anchor_at is None:
-            self._find_anchor()
+        return self.unknown, self.whole, self.anchor_at
 
     def _glance(self, first: int, previous: bytes, records: list[bytes]) -> bool:
         """Whether the records from the number `first` on are as usual, as most are: then all is

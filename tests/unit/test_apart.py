@@ -8,17 +8,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from atomicstate.errors import CorruptError, HostError
-from atomicstate.store.apart import DiedError, apart
+from atomicstate.store.apart import DiedError, beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 HERE = os.getpid()
+
+
+def apart(work: Callable[[], Any]) -> Any:
+    with beside(work) as answer:
+        return answer()
 
 
 def descriptors() -> int:
@@ -66,11 +71,12 @@ def test_a_child_without_an_answer_is_an_error(end: Callable[[], None]) -> None:
 
 CUT_SHORT = """
 import os, time
-from atomicstate.store.apart import apart
+from atomicstate.store.apart import beside
 def work():
     print(os.getpid(), flush=True)
     time.sleep(60)
-apart(work)
+with beside(work) as answer:
+    answer()
 """
 
 
@@ -89,3 +95,21 @@ def test_the_child_ends_with_who_waits_for_it() -> None:
     while Path(f"/proc/{child}").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_work_goes_on_beside_the_block() -> None:
+    reader, writer = os.pipe()
+    with beside(lambda: os.read(reader, 4)) as answer:
+        os.write(writer, b"here")
+        assert answer() == b"here"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_child_that_nobody_waits_for_is_ended() -> None:
+    began = time.monotonic()
+    with pytest.raises(ValueError, match="enough"), beside(lambda: time.sleep(60)):
+        raise ValueError("enough")
+    assert time.monotonic() - began < 30
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)

@@ -121,12 +121,22 @@ def _is_free(whole: bytes, page: int) -> bool:
     return b"number" not in whole[page * PAGE : (page + 1) * PAGE]
 
 
-def test_a_page_zeroed_while_the_mark_still_fits_is_found_by_verify(data: Path) -> None:
-    before = data.stat()
-    overwrite(7 * PAGE, bytes(PAGE))(data)
-    os.utime(data, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with Log.open(data.parent, write=False) as log, pytest.raises(CorruptError):
-        verify(log)
+@pytest.mark.parametrize("many", [10, 1000], ids=["by two processes", "by one"])
+@pytest.mark.parametrize("content", [bytes(PAGE), b"\xff" * PAGE])
+def test_a_page_overwritten_while_the_mark_still_fits_is_found_by_verify(
+    data: Path, content: bytes, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atomicstate.store.verify.MANY", many)
+    whole, before = data.read_bytes(), data.stat()
+    used = [page for page in range(2, len(whole) // PAGE) if not _is_free(whole, page)]
+    # Opening reads the header, by way of the root: these pages no other process may try first.
+    for page in used[1:]:
+        overwrite(page * PAGE, content)(data)
+        os.utime(data, ns=(before.st_atime_ns, before.st_mtime_ns))
+        with Log.open(data.parent, write=False) as log, pytest.raises(CorruptError):
+            verify(log)
+        overwrite(page * PAGE, whole[page * PAGE : (page + 1) * PAGE])(data)
+    assert len(used) > 10
 
 
 def test_a_directory_in_place_of_the_log(tmp_path: Path) -> None:

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     import lmdb
 
 
+@pytest.fixture(autouse=True, params=["MANY", "BATCH", ""], ids=["halves", "batches", "whole"])
+def _in_parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found in one go is found in parts too, wherever these meet."""
+    if request.param:
+        monkeypatch.setattr(f"atomicstate.store.verify.{request.param}", 2)
+
+
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     filled(tmp_path / "log", 9).close()
