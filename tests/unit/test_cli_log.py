@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 
@@ -16,6 +17,7 @@ from atomicstate.cli.main import main
 from atomicstate.events.bodies import StepSkipped
 from atomicstate.events.event import Draft
 from atomicstate.store.log import Log
+from benchmarks import mix
 from tests.support import sample_log
 from tests.support.program import PROGRAM
 from tests.support.sample_log import APPLY, BEGIN, LENGTH, LIVE, SECOND
@@ -220,6 +222,44 @@ def test_follow_shows_nothing_from_before_the_time_that_was_asked_for(state):
             assert shown == ["late", "clock went back"]
         finally:
             process.kill()
+
+
+PEAK = """
+import sys, tracemalloc
+from atomicstate.cli.main import main
+main(sys.argv[1:])
+tracemalloc.start()
+main(sys.argv[1:])
+print(tracemalloc.get_traced_memory()[1], file=sys.stderr)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["log", "-f", "jsonl"],
+        ["log", "-f", "json", "--reverse"],
+        ["log", "-n", "100000"],
+        ["log", "--grep", "no such [a-z]+"],
+        ["log", "--package", "lib7", "--since", "2023-01-01"],
+        ["export"],
+    ],
+    ids=" ".join,
+)
+def test_a_long_log_takes_no_more_memory_than_a_short_one(command, tmp_path):
+    peaks = []
+    for count in (9_000, 36_000):
+        state = mix.state_at(tmp_path / str(count), count).directory
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, "--state-dir", state, *command],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=120,
+            check=True,
+        )
+        peaks.append(int(done.stderr.split()[-1]))
+    assert peaks[1] < 1.2 * peaks[0]
 
 
 def _line(process):
