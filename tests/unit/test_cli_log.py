@@ -117,6 +117,15 @@ def test_text_is_one_line_an_event(state, capsys):
     assert lines[4].split()[3:] == ["package.added", "root", "jq", "and", "1", "more"]
 
 
+def test_that_nothing_was_found_is_said_beside_the_answer(state, capsys):
+    assert main(["--state-dir", str(state), "log", "--package", "nan"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "no event" in shown.err
+    assert main(["--state-dir", str(state), "log", "--package", "nan", "-f", "jsonl"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
 def test_verbose_text_shows_every_package_of_a_plan(state, capsys):
     main(["--state-dir", str(state), "log", "-v", "--kind", "package.added"])
     printed = capsys.readouterr().out

@@ -60,7 +60,9 @@ def log(
         if number is not None or not app.json:
             start = newest(opened, query, first, stop, number or _page(app.look))
         found = search(opened, query, start, stop, reverse=reverse)
-        _show(app, found, digits=len(str(stop)))
+        shown = _show(app, found, digits=len(str(stop)))
+        if not (shown or app.json or follow):
+            app.note("no event is like that")
         if not app.json and number is None and start > first and query.is_all:
             app.note(f"{start - first} earlier events: -n or -f jsonl show more")
         # Of what comes, none is shown from before the time that was asked for.
@@ -115,7 +117,9 @@ def _time(text: str | None) -> int | None:
     return parse_time(text)
 
 
-def _show(app: App, found: Iterable[Found], digits: int) -> None:
+def _show(app: App, found: Iterable[Found], digits: int) -> int:
+    """Show events, and return how many; of JSON 0."""
+    count = 0
     if app.format == "json":
         stream_items("events", map(_data, found))
     elif app.format == "jsonl":
@@ -123,6 +127,8 @@ def _show(app: App, found: Iterable[Found], digits: int) -> None:
     else:
         for line in _lines(app, found, max(digits, 4)):
             say(line)
+            count += 1
+    return count
 
 
 def _data(found: Found) -> dict[str, Any]:
