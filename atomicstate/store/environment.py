@@ -160,13 +160,14 @@ class Environment:
 
     @contextlib.contextmanager
     def beside(self, work: Callable[[], T]) -> Iterator[Callable[[], T]]:
-        """`work` in a child process that has the log open too (apart.beside).
+        """`work`, which only reads, in a child process that has the log open too (apart.beside).
 
         Waiting for it raises CorruptError where reading was the end of the child.
         """
 
         def in_the_child() -> T:
             self.close()
+            self.write = False
             # Another child that reads all of it first would find what this one dies of.
             self._open(trusting=True)
             return work()
