@@ -241,6 +241,8 @@ class Runner:
             )
         else:
             self._pipeline.undone()
+            if not isinstance(error, CanceledError):
+                self._reporter.note("everything was taken back: it is as it was before")
         return error
 
     def _undo(self, effect: Effect, undo: Callable[[], None], reason: str) -> None:

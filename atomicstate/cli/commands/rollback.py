@@ -25,8 +25,8 @@ _ETC = {
 @click.option(
     "--to",
     callback=not_empty,
-    metavar="TXN",
-    help="The transaction to go back to; a start is enough.",
+    metavar="TXN|CHECKSUM",
+    help="The transaction, or the deployment that `status` shows, to go back to.",
 )
 @click.option(
     "--discard-staged", is_flag=True, help="Drop a staged deployment that others made, too."
@@ -35,7 +35,8 @@ def rollback(app: App, *, to: str | None, discard_staged: bool) -> None:
     """Let an earlier deployment boot next.
 
     Drops what is staged; with nothing staged the deployment before the booted one boots next, with
-    /etc as it was then. --to stages the image of a transaction again, with today's /etc merged.
+    /etc as it was then. --to stages the image of a transaction again, with today's /etc merged; the
+    start of an id, or of the checksum of what is booted or in the rollback slot, is enough.
     What it takes away stays recorded, and is held back until an apply names it.
     """
     app.must_ask()

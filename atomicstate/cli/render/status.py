@@ -41,7 +41,7 @@ def status_text(result: StatusResult, look: Look) -> str:
         *_deployments(result, look),
         *_pending(result.pending, look),
         *_held(result.held, look),
-        *_dropped(result.dropped, look),
+        *_dropped(result, look),
         *_broken(result.broken, look),
         *_unfinished(result.unfinished, look),
         *_residue(result.residue, look),
@@ -94,14 +94,19 @@ def _deployments(result: StatusResult, look: Look) -> list[str]:
         ("booted", result.host.booted, "bold"),
         ("rollback", result.host.rollback, "dim"),
     )
-    lines = [_deployment(name, item, style, look) for name, item, style in shown if item]
+    first = result.host.boots_next
+    lines = [
+        _deployment(name, item, style, look, first=name != "booted" and item.checksum == first)
+        for name, item, style in shown
+        if item
+    ]
     return lines or ["  none"]
 
 
-def _deployment(name: str, item: DeploymentResult, style: str, look: Look) -> str:
+def _deployment(name: str, item: DeploymentResult, style: str, look: Look, *, first: bool) -> str:
     # The image of a transaction bears its id: saying it twice helps nobody.
     made = f"transaction {item.transaction}" if item.transaction else clean(item.image)
-    rest = f"{item.checksum[:_CHECKSUM]}  {made}"
+    rest = f"{item.checksum[:_CHECKSUM]}  {made}{' (boots next)' if first else ''}"
     return f"  {look.paint(f'{name:<9}', style)} {look.fit(rest, 12)}"
 
 
@@ -119,13 +124,16 @@ def _held(held: list[PendingResult], look: Look) -> list[str]:
     return ["", heading, *pending_lines(held, look), advice]
 
 
-def _dropped(dropped: str | None, look: Look) -> list[str]:
-    if not dropped:
+def _dropped(result: StatusResult, look: Look) -> list[str]:
+    if not result.dropped:
         return []
+    heading = look.paint("did not come up", "heading")
+    if result.dropped_why:
+        return ["", heading, f"  {clean(result.dropped_why)}"]
     return [
         "",
-        look.paint("did not come up", "heading"),
-        f"  the deployment of {dropped} was staged, and the boot went without it",
+        heading,
+        f"  the deployment of {result.dropped} was staged, and the boot went without it",
         "  `atomicstate resume` stages it again, `atomicstate apply` what is pending now",
     ]
 
