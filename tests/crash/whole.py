@@ -296,7 +296,7 @@ def _no_stray_mount(machine: Machine, status: Any) -> None:
 
 
 def _nothing_left(machine: Machine, log: list[Event], status: Any) -> None:
-    state = machine.directory / "state"
+    state = machine.state
     assert list((state / "txn").iterdir()) == []
     assert list(state.rglob("*.tmp")) == []
     assert _output(*machine.host.builder.storage.buildah("containers", "-qa")).split() == []
@@ -324,7 +324,7 @@ def _promoted(machine: Machine, log: list[Event], txn: str) -> None:
     """The user's recipe is that of what is staged."""
     from atomicstate.store.blobs import digest_of
 
-    recipe = machine.directory / "state/recipe/image.yml"
+    recipe = machine.state / "recipe/image.yml"
     assert digest_of(recipe.read_bytes()) == _begun(log, "apply")[txn]["data"]["recipe"]
 
 
