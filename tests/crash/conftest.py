@@ -25,9 +25,12 @@ class Machines(Protocol):
     """Makes a machine, for `with`: adopted, with the package `tool` recorded and pending.
 
     One that has `gone_far` has `tool` and then `other` applied and booted, and nothing pending.
+    `at` is where it is made, by default in the test's own folder.
     """
 
-    def __call__(self, *, gone_far: bool = False) -> AbstractContextManager[Machine]: ...
+    def __call__(
+        self, *, gone_far: bool = False, at: Path | None = None
+    ) -> AbstractContextManager[Machine]: ...
 
 
 def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -80,8 +83,8 @@ def machines(killable: Path, tmp_path: Path, request: pytest.FixtureRequest) -> 
     """Makes a machine of its own for each round."""
     numbers = itertools.count()
 
-    def make(*, gone_far: bool = False) -> AbstractContextManager[Machine]:
+    def make(*, gone_far: bool = False, at: Path | None = None) -> AbstractContextManager[Machine]:
         template = request.getfixturevalue("gone_far") if gone_far else killable
-        return machine(template, tmp_path / f"m{next(numbers)}")
+        return machine(template, at or tmp_path / f"m{next(numbers)}")
 
     return make

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import signal
-import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.crash.building import APPLY, LIMIT, building
 from tests.crash.whole import check, events
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.crash.conftest import Machines
@@ -23,52 +19,13 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
-APPLY = ("apply", "-y")
 ADD = ("package", "add", "other", "-y")
 RECORD = ("package", "add", "third", "--no-live", "-y")
 RESUME, ABORT, BACK = ("resume", "-y"), ("abort", "-y"), ("rollback", "-y")
-LIMIT = 120.0
-"""Seconds; what takes longer hangs."""
-
 POINTS = ("image.built", "build.done", "ostree.committed", "switch.done", "promote.started")
 """Where an apply dies beside an add, apart from the one that is always tried."""
 
 LOCKED, NO_OPERATION, CONFLICT = 7, 8, 14
-
-
-class Building(NamedTuple):
-    """An apply whose build waits until it is let go."""
-
-    running: subprocess.Popen[str]
-    go: Path
-
-    def ended(self) -> int:
-        """Let it go, and wait for its end: the exit status."""
-        self.go.touch()
-        self.running.communicate(timeout=LIMIT)
-        return self.running.returncode
-
-
-@contextlib.contextmanager
-def building(machine: Machine, tmp_path: Path, point: str = "") -> Iterator[Building]:
-    """An apply that is at its build, and is killed at the failpoint `point` later."""
-    there, go, folder = tmp_path / "there", tmp_path / "go", tmp_path / "bin"
-    folder.mkdir()
-    waits = f"touch {there}; while [ ! -e {go} ]; do sleep 0.05; done"
-    podman = folder / "podman"
-    podman.write_text(
-        f'#!/bin/sh\ncase " $* " in *" build "*) {waits};; esac\n'
-        f'exec {shutil.which("podman")} "$@"\n'
-    )
-    podman.chmod(0o755)
-    env = {"PATH": f"{folder}:{os.environ['PATH']}", "ATOMICSTATE_FAILPOINT": point}
-    with machine.started(APPLY, env=env) as running:
-        deadline = time.monotonic() + LIMIT
-        while not there.exists():
-            assert running.poll() is None, running.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        yield Building(running, go)
 
 
 def pending(machine: Machine) -> list[str]:
