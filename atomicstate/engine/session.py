@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from atomicstate.errors import TooNewError
+from atomicstate.errors import NotPermittedError, TooNewError
 from atomicstate.events.event import Draft, UnknownEvent
 from atomicstate.projectors import system as view
 from atomicstate.projectors.fold import fold
@@ -104,8 +104,14 @@ class Session:
 
     @cached_property
     def log(self) -> Log:
-        """The log. Raises NotFoundError where `init` was never run."""
-        return self.state.open_log()
+        """The log. Raises NotFoundError where `init` was never run.
+
+        Where nothing can be written, for reading alone: appending to it says so.
+        """
+        try:
+            return self.state.open_log()
+        except NotPermittedError:
+            return self.state.open_log(write=False)
 
     @property
     def blobs(self) -> Blobs:

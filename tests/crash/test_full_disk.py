@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import shutil
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from atomicstate.host import mounts
 from tests.crash.building import building
 from tests.crash.whole import check
+from tests.support.seeds import seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,6 +177,10 @@ class FailingDisk:
         _run("mount", "-o", "remount,abort", self.directory)
 
     def mend(self) -> None:
+        """Put a mended copy in its place: the namespace of another test may hold the old one."""
+        mended = self.image.with_name("mended")
+        shutil.copy(self.image, mended)
+        self.image = mended
         _run("e2fsck", "-fp", self.image)
 
 
@@ -183,6 +190,7 @@ def test_a_log_that_turns_read_only_in_the_middle(machines: Machines, tmp_path: 
         with disk.mounted() as directory:
             machine.moved_state = directory / "state"
             shutil.copytree(machine.host.sandbox.state, machine.moved_state)
+            _run("sync", "--file-system", directory)
             with building(machine, tmp_path) as apply:
                 disk.fail()
                 assert apply.ended() == PERMISSION, apply.said
@@ -197,6 +205,37 @@ def test_a_log_that_turns_read_only_in_the_middle(machines: Machines, tmp_path: 
             check(machine, settled=False)
             machine.done(*RESUME)
             check(machine)
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(3600)
+def test_a_power_cut_takes_what_was_not_flushed_and_nothing_that_was_told(
+    machines: Machines, tmp_path: Path
+) -> None:
+    """The log's file system stops at a random moment: what it had not written yet is gone."""
+    chance, rounds, at_work = random.Random(seed()), 40, 0
+    for number in range(rounds):
+        scratch = tmp_path / f"r{number}"
+        scratch.mkdir()
+        disk = FailingDisk(scratch)
+        with machines() as machine:
+            with disk.mounted() as directory:
+                machine.moved_state = directory / "state"
+                shutil.copytree(machine.host.sandbox.state, machine.moved_state)
+                _run("sync", "--file-system", directory)
+                machine.done("package", "add", "third", "--no-live", "-y")
+                with machine.started(APPLY) as running:
+                    time.sleep(chance.uniform(0, 2.5))
+                    at_work += running.poll() is None
+                    disk.fail()
+            disk.mend()
+            machine.killed_at = f"a power cut in round {number}"
+            with disk.mounted():
+                check(machine, settled=False)
+                machine.done(chance.choice(("resume", "abort")), "-y")
+                check(machine)
+    print(f"a power cut while at work in {at_work} of {rounds} rounds")
+    assert at_work
 
 
 def _run(*argv: str | Path) -> None:
