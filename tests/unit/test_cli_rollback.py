@@ -10,7 +10,7 @@ from atomicstate.cli import app as cli_app
 from atomicstate.cli.dispatch import dispatch
 from atomicstate.engine import apply, packages
 from atomicstate.engine.results import Silent
-from atomicstate.errors import ContainerError
+from atomicstate.errors import ContainerError, HostError
 from tests.support.fakehost import fake_host
 from tests.support.sessions import adopted
 
@@ -122,4 +122,24 @@ def test_a_run_that_fails_says_that_it_was_taken_back(machine, capfd):
     machine.host.failing["build"] = ContainerError("podman exited 5")
     assert dispatch(["apply", "-y"]) == ContainerError.exit_status
     said = capfd.readouterr().err
-    assert said.index("everything was taken back") < said.index("podman exited 5")
+    assert said.index("its changes were taken back") < said.index("podman exited 5")
+
+
+def test_what_could_not_be_taken_back_is_named_and_what_to_do_about_it(machine, capfd):
+    machine.command(
+        lambda s: packages.carry_out(s, packages.propose(s, "add", ["jq"], live=False), SILENT)
+    )
+    machine.host.failing["stage"] = HostError("no commit today")
+    machine.host.failing["remove"] = ContainerError("podman exited 125: busy\nto run it again: ...")
+    assert dispatch(["apply", "-y"]) == HostError.exit_status
+    hint = capfd.readouterr().err.splitlines()[-1]
+    assert "podman exited 125: busy; `atomicstate abort` tries again" in hint
+    dispatch(["status"])
+    page = capfd.readouterr().out
+    assert "was being taken back, and that stopped at the step build" in page
+    assert "`atomicstate abort` goes on with that" in page
+    assert "`atomicstate resume` goes on with it" not in page
+    assert dispatch(["abort", "-y"]) == ContainerError.exit_status
+    assert "`atomicstate abort` tries again" in capfd.readouterr().err
+    machine.host.failing.clear()
+    assert dispatch(["abort", "-y"]) == 0

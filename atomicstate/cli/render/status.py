@@ -26,6 +26,7 @@ _STATES = {
     "switched": "the next boot starts another deployment",
     "rolling_back": "a transaction is being taken back",
 }
+_ROLLING_BACK = "rolling_back"
 _CHECKSUM = 12
 
 
@@ -152,18 +153,28 @@ def _broken(broken: str | None, look: Look) -> list[str]:
 def _unfinished(unfinished: list[UnfinishedResult], look: Look) -> list[str]:
     lines = []
     for item in unfinished:
-        what = "is running" if item.running else "was cut short"
         where = f"at the step {item.step}" if item.step else "at its begin"
         lines.append(
             f"  {look.paint(item.verb or item.mode, 'yellow')} of {clean(item.user)},"
-            f" {short_time_of(item.since)}, {what} {where}"
+            f" {short_time_of(item.since)}, {_where_it_is(item)} {where}"
         )
         lines.append(look.paint(f"    transaction {item.transaction}", "dim"))
     if not lines:
         return []
-    if not all(item.running for item in unfinished):
+    stopped = [item for item in unfinished if not item.running]
+    if any(item.state != _ROLLING_BACK for item in stopped):
         lines.append("  `atomicstate resume` goes on with it, `atomicstate abort` takes it back")
+    elif stopped:
+        lines.append("  `atomicstate abort` goes on with that")
     return ["", look.paint("unfinished", "heading"), *lines]
+
+
+def _where_it_is(item: UnfinishedResult) -> str:
+    if item.running:
+        return "is running"
+    if item.state == _ROLLING_BACK:
+        return "was being taken back, and that stopped"
+    return "was cut short"
 
 
 def _residue(residue: list[str], look: Look) -> list[str]:
