@@ -62,7 +62,7 @@ def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def gone_far(killable: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def far_template(killable: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The template of what has something to go back to: two applies, each booted."""
 
     def make(template: Path) -> Running:
@@ -84,7 +84,7 @@ def machines(killable: Path, tmp_path: Path, request: pytest.FixtureRequest) -> 
     numbers = itertools.count()
 
     def make(*, gone_far: bool = False, at: Path | None = None) -> AbstractContextManager[Machine]:
-        template = request.getfixturevalue("gone_far") if gone_far else killable
+        template = request.getfixturevalue("far_template") if gone_far else killable
         return machine(template, at or tmp_path / f"m{next(numbers)}")
 
     return make

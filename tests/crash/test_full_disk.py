@@ -138,7 +138,7 @@ def test_an_apply_that_runs_out_of_space_for_what_it_makes(
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     ("words", "gone_far", "step"),
-    [(APPLY, False, 100), (ADD, False, 16), (BACK, True, 8)],
+    [(APPLY, False, 100), (ADD, False, 4), (BACK, True, 4)],
     ids=["apply", "package-add", "rollback"],
 )
 def test_the_disk_runs_out_of_space_at_each_write(
