@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.machines import Machine, machine
 from tests.support.program import atomicstate
-from tests.support.sandboxes import copy_of, shared_template
+from tests.support.sandboxes import DRIVER, copy_of, shared_template
 from tests.support.tiny import deb, make_tiny
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ class Machines(Protocol):
     """Makes a machine, for `with`: adopted, with the package `tool` recorded and pending.
 
     One that has `gone_far` has `tool` and then `other` applied and booted, and nothing pending.
-    `at` is where it is made, by default in the test's own folder.
+    `at` is where it is made, by default in the test's own folder; `driver` is what drives it.
     """
 
     def __call__(
-        self, *, gone_far: bool = False, at: Path | None = None
+        self, *, gone_far: bool = False, at: Path | None = None, driver: str = DRIVER
     ) -> AbstractContextManager[Machine]: ...
 
 
@@ -83,8 +83,10 @@ def machines(killable: Path, tmp_path: Path, request: pytest.FixtureRequest) -> 
     """Makes a machine of its own for each round."""
     numbers = itertools.count()
 
-    def make(*, gone_far: bool = False, at: Path | None = None) -> AbstractContextManager[Machine]:
+    def make(
+        *, gone_far: bool = False, at: Path | None = None, driver: str = DRIVER
+    ) -> AbstractContextManager[Machine]:
         template = request.getfixturevalue("far_template") if gone_far else killable
-        return machine(template, at or tmp_path / f"m{next(numbers)}")
+        return machine(template, at or tmp_path / f"m{next(numbers)}", driver)
 
     return make

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.crash.whole import check, events
+from tests.support.sandboxes import DRIVER
 from tests.support.seeds import seed
 
 if TYPE_CHECKING:
@@ -36,12 +37,14 @@ MANY = 200
 class Killed(NamedTuple):
     """A command to be killed, and the commands, each killed at a point, that go before it.
 
-    One that is killed at no point is done. `gone_far`: on a machine that is so.
+    One that is killed at no point is done. `gone_far`: on a machine that is so. `driver`: what
+    drives that.
     """
 
     words: tuple[str, ...]
     before: tuple[tuple[tuple[str, ...], str], ...] = ()
     gone_far: bool = False
+    driver: str = DRIVER
 
     def __str__(self) -> str:
         before = [f"{words[0]}@{point}" if point else words[0] for words, point in self.before]
@@ -72,7 +75,7 @@ KILLED = (
 @contextmanager
 def killed_at(machines: Machines, killed: Killed, number: int) -> Iterator[Machine | None]:
     """A machine on which the command was killed at its Nth point; None where it ran to its end."""
-    with machines(gone_far=killed.gone_far) as machine:
+    with machines(gone_far=killed.gone_far, driver=killed.driver) as machine:
         for words, point in killed.before:
             if point:
                 assert machine.killed(words, point)
@@ -174,4 +177,25 @@ def test_anything_killed_anywhere_then_anything(machines: Machines) -> None:
 @pytest.mark.parametrize("follow_up", FOLLOW_UPS)
 @pytest.mark.parametrize("killed", KILLED, ids=str)
 def test_killed_at_every_failpoint(machines: Machines, killed: Killed, follow_up: str) -> None:
+    assert sweep(machines, killed, follow_up) > 3
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(3600)
+@pytest.mark.usefixtures("standins")
+@pytest.mark.parametrize("follow_up", FOLLOW_UPS)
+@pytest.mark.parametrize(
+    "killed",
+    [
+        Killed(APPLY, driver="bootc"),
+        Killed(RESUME, ((APPLY, "bootc.changing"),), driver="bootc"),
+        Killed(ABORT, ((APPLY, "bootc.changed"),), driver="bootc"),
+        Killed(ADD, driver="bootc"),
+        Killed(BACK, ((APPLY, ""),), driver="bootc"),
+    ],
+    ids=str,
+)
+def test_killed_at_every_failpoint_on_a_bootc_host(
+    machines: Machines, killed: Killed, follow_up: str
+) -> None:
     assert sweep(machines, killed, follow_up) > 3

@@ -258,6 +258,19 @@ def test_an_ostree_that_fails_is_told_and_leaves_nothing(  # noqa: PLR0917
     assert shared_host.deployer.status().staged is not None
 
 
+@pytest.mark.parametrize("says", [r"printf '\377{\200[\n'; exit 0", "exit 0"])
+@pytest.mark.parametrize("verb", ["commit", "rev-parse"])
+def test_an_answer_of_ostree_that_is_no_checksum_is_no_answer(  # noqa: PLR0917
+    shared_host: SandboxHost, left: Left, made: Image, folder: Path, verb: str, says: str
+) -> None:
+    """What it names would boot next."""
+    spoil(folder, "ostree", verb, says)
+    with pytest.raises(HostError, match=f"ostree {verb}.* answered .* which is no checksum"):
+        shared_host.deployer.stage(made)
+    (folder / "ostree").unlink()
+    left.check()
+
+
 def test_an_ostree_that_is_missing_is_named(
     shared_host: SandboxHost,
     left: Left,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from atomicstate.errors import NotFoundError
 from atomicstate.host.sandbox import lifecycle
 from tests.support.program import LIMIT, PROGRAM, Ran
-from tests.support.sandboxes import copy_of
+from tests.support.sandboxes import DRIVER, copy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -112,10 +112,10 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machine(template: Path, directory: Path) -> Iterator[Machine]:
+def machine(template: Path, directory: Path, driver: str = DRIVER) -> Iterator[Machine]:
     """A machine in `directory`, a copy of `template`; it is gone at the end of the block."""
     try:
-        made = Machine(copy_of(template, directory))
+        made = Machine(copy_of(template, directory, driver))
         made.acknowledge()
         yield made
     finally:
