@@ -16,7 +16,7 @@ LIMIT = 1800
 
 
 class Story:
-    """On the host in `directory`, which is kept for the next time."""
+    """What happens on the host in `directory`, which is kept for the next time."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
