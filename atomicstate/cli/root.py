@@ -10,7 +10,7 @@ import click
 
 from atomicstate import __version__
 from atomicstate.cli.app import STATE_DIR, App
-from atomicstate.cli.verbs import SETTINGS, LazyGroup
+from atomicstate.cli.verbs import SETTINGS, LazyGroup, not_empty
 
 _COMMANDS = "atomicstate.cli.commands"
 
@@ -58,6 +58,7 @@ VERBS = {
 )
 @click.option(
     "--state-dir",
+    callback=not_empty,
     metavar="DIR",
     envvar="ATOMICSTATE_STATE_DIR",
     show_envvar=True,
@@ -65,6 +66,7 @@ VERBS = {
 )
 @click.option(
     "--sandbox",
+    callback=not_empty,
     metavar="DIR",
     envvar="ATOMICSTATE_SANDBOX",
     show_envvar=True,

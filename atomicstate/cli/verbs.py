@@ -19,6 +19,16 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _WAIT = "Wait for another run to end, instead of refusing."
 
 
+def not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """The callback of a parameter that may be left out, and else must hold something.
+
+    An empty text is a variable of a script that was not set.
+    """
+    if value == "":
+        raise click.BadParameter("it is empty", ctx=ctx, param=param)
+    return value
+
+
 class LazyGroup(click.Group):
     """A group whose commands are `module:attribute` names until one is called."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atomicstate import failpoints
+from atomicstate.errors import AtomicstateError
 from atomicstate.files import remove_abandoned
 
 if TYPE_CHECKING:
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
 
 
 def clean(session: Session) -> None:
-    """Remove the folders of ended transactions and abandoned temporary files; never raises OSError.
+    """Remove the folders of ended transactions and abandoned temporary files; never raises.
 
-    What such a folder held is in the log and its blobs.
+    What such a folder held is in the log and its blobs. Where the log can't be read they stay: it
+    is asked for after a run that failed, whose own error is the one to be told.
     """
-    remove(ended(session))
+    with contextlib.suppress(AtomicstateError):
+        remove(ended(session))
     state = session.state
     folders = (*_listed(state.transactions_directory), *_listed(state.blobs.directory))
     for folder in (state.recipe_directory, *folders):

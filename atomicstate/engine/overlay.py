@@ -27,10 +27,10 @@ def enable(session: Session, reporter: Reporter) -> OverlayResult:
     Raises HostError where a read-only one lies there, or where the host does not do it.
     """
     from atomicstate.engine.live import LiveTransaction
-    from atomicstate.engine.unfinished import resume_live
+    from atomicstate.engine.unfinished import resume_live, warn_unfinished
 
     with session.recording():
-        session.observe()
+        warn_unfinished(session, session.observe(), reporter)
         resume_live(session, reporter)
         before = session.host.overlay.state()
         if before.active and not before.writable:

@@ -10,6 +10,7 @@ from atomicstate.catalog.residue import Residue, Survey, left_between, still_the
 from atomicstate.errors import AtomicstateError, HostError
 from atomicstate.events.bodies import ResidueFound
 from atomicstate.files import make_directory, write_atomically
+from atomicstate.projectors.compaction import in_force
 from atomicstate.projectors.pending import applied, booted
 
 if TYPE_CHECKING:
@@ -61,10 +62,11 @@ def residue(session: Session, system: System, *, overlay: bool) -> list[str]:
 
     What belongs to a package that runs, by the image or in the overlay, is no residue.
     """
+    here = _in_force(system, overlay=overlay)
     blobs = [
         blob
         for transaction, blob in system.residue.items()
-        if not _in_use(system, transaction, overlay=overlay)
+        if not _in_use(system, transaction, here)
     ]
     if not blobs:
         return []
@@ -96,9 +98,15 @@ def _action_of(system: System, transaction: str) -> Action | None:
     return next((it for it in system.actions.values() if it.transaction == transaction), None)
 
 
-def _in_use(system: System, transaction: str, *, overlay: bool) -> bool:
+def _in_use(system: System, transaction: str, here: set[int]) -> bool:
+    """Whether its action is one of those that are in force here; what goes on may be yet."""
     action = _action_of(system, transaction)
-    if action is None:
-        return transaction in system.open
-    here = overlay and action.seq in system.wanted
-    return here or action.seq in (booted(system) or ())
+    return transaction in system.open if action is None else action.seq in here
+
+
+def _in_force(system: System, *, overlay: bool) -> set[int]:
+    """The actions that make the running system: what a later one took away is not among them."""
+    here = set(booted(system) or ())
+    if overlay:
+        here |= system.wanted
+    return in_force(system.actions, here)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from atomicstate.engine.blobbed import recorded_plan, store_plan
 from atomicstate.engine.live import LiveTransaction, refuse_broken
 from atomicstate.engine.results import RestoreResult
-from atomicstate.engine.unfinished import resume_live
+from atomicstate.engine.unfinished import resume_live, warn_unfinished
 from atomicstate.errors import AptError, NotFoundError
 from atomicstate.events.bodies import TransactionBegun
 from atomicstate.events.ids import new_id
@@ -65,7 +65,9 @@ def restore(session: Session, reporter: Reporter) -> RestoreResult:
     and what libapt raised: then it was taken back.
     """
     with session.recording():
-        refuse_broken(session.observe())
+        system = session.observe()
+        refuse_broken(system)
+        warn_unfinished(session, system, reporter)
         resume_live(session, reporter)
         system = session.observe()
         wishes = lost(session, system)

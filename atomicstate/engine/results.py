@@ -54,12 +54,13 @@ class DeploymentResult(Struct, frozen=True):
 
 
 class HostResult(Struct, frozen=True):
-    """The deployments, as the host shows them now."""
+    """The deployments, as the host shows them now. `boots_next` is the checksum of one of them."""
 
     driver: str
     booted: DeploymentResult | None
     staged: DeploymentResult | None
     rollback: DeploymentResult | None
+    boots_next: str | None = None
 
 
 class OverlayResult(Struct, frozen=True):
@@ -87,6 +88,8 @@ class StatusResult(Struct, frozen=True):
     """The pipeline, the host, and what is pending. `state` as in the design's machine.
 
     `base_created` is when the image of the base was made (RFC 3339), None where that is not known.
+    `dropped` is the transaction whose staged deployment did not come up, `dropped_why` why `resume`
+    does not stage it again.
     """
 
     state: str
@@ -101,6 +104,7 @@ class StatusResult(Struct, frozen=True):
     held: list[PendingResult] = []
     dropped: str | None = None
     broken: str | None = None
+    dropped_why: str | None = None
 
 
 class PackageProposal(Struct, frozen=True):

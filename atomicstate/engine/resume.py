@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from atomicstate.engine import restore, unfinished
+from atomicstate.engine.dropped import why_not_staged
 from atomicstate.engine.results import RecoveredResult, RecoveryResult
 from atomicstate.engine.rollback import deploy
 from atomicstate.errors import AtomicstateError
 from atomicstate.machine import table
-from atomicstate.projectors.pending import boots_next
 
 if TYPE_CHECKING:
     from atomicstate.engine.results import Reporter, UnfinishedResult
     from atomicstate.engine.session import Session
-    from atomicstate.projectors.system import System
 
 
 class Outlook(NamedTuple):
@@ -35,7 +34,7 @@ def outlook(session: Session) -> Outlook:
     """What there is to resume. A boot that the log does not know yet is recorded."""
     system = session.observe()
     session.record_news()
-    why_not = _why_not_staged(system)
+    why_not = why_not_staged(system)
     lost = restore.Lost((), (), ()) if system.broken else restore.lost(session, system)
     return Outlook(
         unfinished.found_in(session, system),
@@ -82,29 +81,12 @@ def _staged_again(session: Session, reporter: Reporter, notes: list[str]) -> lis
         return []
     with session.pipeline():
         system = session.observe()
-        if why_not := _why_not_staged(system):
+        if why_not := why_not_staged(system):
             notes.append(why_not)
         if why_not or not system.dropped:
             return []
         transaction, _checksum = deploy(session, reporter, system.dropped, system.held)
     return [_finished(session, transaction, table.DEPLOY)]
-
-
-def _why_not_staged(system: System) -> str:
-    """Why the deployment that did not come up can't be staged again; empty where it can, or where
-    there is none."""
-    if not system.dropped:
-        return ""
-    first = f"the deployment of {system.dropped} did not come up, and is not staged again:"
-    made, key = system.selections.get(system.dropped), boots_next(system)
-    if key is None:
-        return f"{first} what boots next was not made by atomicstate"
-    if made is None or made.parent != key:
-        return (
-            f"{first} what it was made on is not what boots next any more; `atomicstate apply`"
-            f" takes what is pending, `atomicstate rollback --to {system.dropped}` that very image"
-        )
-    return ""
 
 
 def _finished(session: Session, transaction: str, mode: str) -> RecoveredResult:

@@ -12,7 +12,7 @@ from atomicstate.engine.pending import results_of
 from atomicstate.engine.results import RollbackProposal, RollbackResult, TargetResult
 from atomicstate.engine.rollback_steps import RollbackTransaction
 from atomicstate.engine.unfinished import refuse_unfinished
-from atomicstate.errors import ConflictError, NoOperationError, NotFoundError
+from atomicstate.errors import ConflictError, NoOperationError, NotFoundError, ValidationError
 from atomicstate.events.bodies import TransactionBegun
 from atomicstate.events.ids import new_id
 from atomicstate.machine import table
@@ -28,11 +28,14 @@ if TYPE_CHECKING:
 
 AS_IT_WAS = "as-it-was"
 MERGED = "merged"
+_SHOWN = 12
+"""Digits of a checksum that are shown."""
 
 
 def propose(session: Session, to: str = "", *, discard_staged: bool = False) -> RollbackProposal:
-    """What going back does: one deployment back from what boots next, or to the transaction `to`.
+    """What going back does: one deployment back from what boots next, or to `to`.
 
+    That is a transaction's id, or the checksum of what is booted or in the rollback slot.
     Raises InterruptedWorkError, NoOperationError where that boots next already, NotFoundError
     where there is nothing to go back to, ConflictError where something else staged a deployment
     and `discard_staged` does not allow to drop it.
@@ -42,7 +45,7 @@ def propose(session: Session, to: str = "", *, discard_staged: bool = False) -> 
     status = session.host_status()
     _refuse_foreign_staged(session, status, discard_staged=discard_staged)
     if to:
-        return _to_transaction(session, status, to)
+        return _to(session, status, to)
     return _one_back(session, system, status)
 
 
@@ -134,17 +137,47 @@ def _one_back(session: Session, system: System, status: HostStatus) -> RollbackP
     if staged is not None:
         return _unstaging(session, system, status, staged)
     if status.rollback_queued:
+        booted = status.booted.checksum[:_SHOWN] if status.booted else "CHECKSUM"
         raise NoOperationError(
             "the rollback deployment boots next already: nothing was changed",
-            hint="`atomicstate rollback --to TXN` with what is booted takes that back",
+            hint=f"`atomicstate rollback --to {booted}`, what is booted, takes that back",
         )
     if slot is None:
         raise NotFoundError("there is no deployment to go back to: nothing was changed")
     return _proposal(session, system, table.ROLLBACK, slot, AS_IT_WAS)
 
 
-def _to_transaction(session: Session, status: HostStatus, text: str) -> RollbackProposal:
-    transaction = transactions.find(session, text).made_by
+def _to(session: Session, status: HostStatus, text: str) -> RollbackProposal:
+    """To the transaction `text`, or to the deployment in a slot whose checksum begins so."""
+    try:
+        made_by = transactions.find(session, text).made_by
+    except (NotFoundError, ValidationError):
+        slots = (status.booted, status.rollback)
+        start = text.lower() if len(text) >= transactions.SHORTEST else None
+        found = next((it for it in slots if it and start and it.checksum.startswith(start)), None)
+        if found is None:
+            raise
+        return _to_deployment(session, status, found)
+    return _to_transaction(session, status, made_by)
+
+
+def _to_deployment(session: Session, status: HostStatus, found: Deployment) -> RollbackProposal:
+    """To what is booted, or in the rollback slot."""
+    if found == status.boots_next:
+        raise NoOperationError(f"{found.checksum[:_SHOWN]} boots next already: nothing was changed")
+    system = session.observe()
+    if status.staged is None:
+        return _proposal(session, system, table.ROLLBACK, found, AS_IT_WAS)
+    proposal = _unstaging(session, system, status, status.staged)
+    if proposal.target.checksum != found.checksum:
+        raise ConflictError(
+            f"{status.staged.checksum[:_SHOWN]} is staged: nothing was changed",
+            hint="`atomicstate rollback` drops that; then it can be gone back further",
+        )
+    return proposal
+
+
+def _to_transaction(session: Session, status: HostStatus, transaction: str) -> RollbackProposal:
     system = session.observe_knowing(transaction)
     if transaction not in system.selections:
         raise NotFoundError(
@@ -159,9 +192,7 @@ def _to_transaction(session: Session, status: HostStatus, text: str) -> Rollback
     if made(status.boots_next):
         raise NoOperationError(f"{transaction} boots next already: nothing was changed")
     if status.booted is not None and made(status.booted):
-        if status.staged is not None:
-            return _unstaging(session, system, status, status.staged)
-        return _proposal(session, system, table.ROLLBACK, status.booted, AS_IT_WAS)
+        return _to_deployment(session, status, status.booted)
     held = beyond(system, transaction)
     return RollbackProposal(
         mode=table.DEPLOY,

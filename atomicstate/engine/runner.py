@@ -236,11 +236,12 @@ class Runner:
         try:
             self.back(error.message, error.code)
         except AtomicstateError as left:
-            error.hint = (
-                f"not all could be taken back: {left.message}; `atomicstate abort` tries again"
-            )
+            why = left.message.partition("\n")[0]
+            error.hint = f"not all could be taken back: {why}; `atomicstate abort` tries again"
         else:
             self._pipeline.undone()
+            if not isinstance(error, CanceledError):
+                self._reporter.note("its changes were taken back")
         return error
 
     def _undo(self, effect: Effect, undo: Callable[[], None], reason: str) -> None:

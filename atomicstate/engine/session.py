@@ -4,6 +4,7 @@ needed: reading commands stay cheap.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -15,7 +16,7 @@ from atomicstate.store.log import CHECK_LIMIT
 from atomicstate.store.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -94,6 +95,12 @@ class Session:
     def recording(self) -> AbstractContextManager[int]:
         """The lock of recording commands: they wait for each other."""
         return self.state.recording(self.actor.verb, wait=PATIENCE)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Both locks: nobody else works on the host. Raises LockedError, which names who does."""
+        with self.pipeline(), self.state.recording(self.actor.verb, wait=self._look):
+            yield
 
     @cached_property
     def log(self) -> Log:

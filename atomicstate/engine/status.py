@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atomicstate.engine.dropped import why_not_staged
 from atomicstate.engine.pending import pending_results, results_of
 from atomicstate.engine.residue import residue
 from atomicstate.engine.results import (
@@ -52,6 +53,7 @@ def status(session: Session) -> StatusResult:
         held=results_of(session, held(system)),
         dropped=system.dropped or None,
         broken=system.broken or None,
+        dropped_why=why_not_staged(system) or None,
     )
 
 
@@ -77,4 +79,5 @@ def _host(session: Session, shown: HostStatus) -> HostResult:
         booted=result(shown.booted),
         staged=result(shown.staged),
         rollback=result(shown.rollback),
+        boots_next=shown.boots_next.checksum if shown.boots_next else None,
     )

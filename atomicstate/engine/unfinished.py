@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from atomicstate.projectors.system import OpenTransaction, System
 
 
+_NOT_TAKEN_BACK = "not all of it is taken back yet; `atomicstate abort` tries again"
+
+
 def found(session: Session) -> list[UnfinishedResult]:
     """The transactions that are not ended, those that run now included."""
     return found_in(session, session.observe())
@@ -152,7 +155,11 @@ def _one(
     state = transaction_state(item.mode, statuses)
     if state == table.ROLLING_BACK or not (forward or _can_only_go_on(item, run, state)):
         reason = item.reason or "taken back by `atomicstate abort`"
-        run.abort(statuses, reason, item.code or "CANCELED")
+        try:
+            run.abort(statuses, reason, item.code or "CANCELED")
+        except AtomicstateError as error:
+            error.hint = error.hint or _NOT_TAKEN_BACK
+            raise
         return RecoveredResult(transaction, item.mode, "rolled_back", session.log.head().seq)
     if not forward and item.mode == table.APPLY and not run.settled():
         return _unstaged(session, reporter, transaction, item)

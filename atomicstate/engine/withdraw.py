@@ -32,18 +32,23 @@ def withdraw(session: Session, reporter: Reporter) -> tuple[str, ...]:
     if not session.state.has_log or not session.system().residue:
         return ()
     with session.recording():
-        system = session.observe()
-        shadow = shadowing(session, system)
-        if not shadow:
-            return ()
-        now = session.host.catalog.survey().files
-        paths = tuple(sorted(path for path, sign in shadow.items() if now.get(path) == sign))
-        if not paths:
-            return ()
-        begun = TransactionBegun(table.WITHDRAW, objects=paths)
-        boot = session.host_status().boot
-        WithdrawTransaction(session, reporter, new_id(), begun, boot).begin()
-        return paths
+        return run(session, reporter)
+
+
+def run(session: Session, reporter: Reporter) -> tuple[str, ...]:
+    """`withdraw`, where there is a log and the recording lock is held."""
+    system = session.observe()
+    shadow = shadowing(session, system)
+    if not shadow:
+        return ()
+    now = session.host.catalog.survey().files
+    paths = tuple(sorted(path for path, sign in shadow.items() if now.get(path) == sign))
+    if not paths:
+        return ()
+    begun = TransactionBegun(table.WITHDRAW, objects=paths)
+    boot = session.host_status().boot
+    WithdrawTransaction(session, reporter, new_id(), begun, boot).begin()
+    return paths
 
 
 class WithdrawTransaction:

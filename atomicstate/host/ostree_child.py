@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ REFS = "atomicstate/image"
 """Each image that was committed has a ref below this, named by its id."""
 _LIMIT = 1200.0
 _MOST_OPTIONS = 4000
+_CHECKSUM = re.compile("[0-9a-f]{64}")
 # What a deployment gets from the host, or keeps for itself: it is not the image's to bring.
 _EMPTIED = ("var", "dev", "run", "tmp", "proc", "sys", "boot")
 
@@ -36,13 +38,22 @@ def commit(request: dict[str, Any]) -> dict[str, Any]:
         process.run(["cp", "-a", f"{tree}/var/.", request["var"]], timeout=_LIMIT)
     known = process.run(["ostree", f"--repo={repo}", "rev-parse", ref], check=False)
     if known.status == 0:
-        return {"checksum": known.text.strip()}
+        return {"checksum": _checksum(known)}
     _reshape(tree)
     metadata = [f"--add-metadata-string={k}={v}" for k, v in request["metadata"].items()]
     argv = ["ostree", f"--repo={repo}", "commit", f"--branch={ref}", *metadata]
     argv += [f"--subject={request['subject']}", f"--tree=dir={tree}"]
-    finished = process.run(argv, timeout=_LIMIT)
-    return {"checksum": finished.text.strip()}
+    return {"checksum": _checksum(process.run(argv, timeout=_LIMIT))}
+
+
+def _checksum(finished: process.Finished) -> str:
+    """The checksum that ostree answered with. Raises HostError for what is none."""
+    answer = finished.text.strip()
+    if _CHECKSUM.fullmatch(answer) is None:
+        raise HostError(
+            f"ostree {finished.argv[2]} answered {answer[:100]!r}, which is no checksum"
+        )
+    return answer
 
 
 def _mount(folder: Path, layers: list[str], scratch: Path) -> Path:

@@ -12,9 +12,8 @@ import os
 import re
 import shutil
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -28,10 +27,13 @@ from atomicstate.errors import (
     from_os_error,
 )
 from atomicstate.files import write_atomically
-from atomicstate.host.ports import LABEL_LOG, Image
+from atomicstate.host.podman_answers import Driver, Inspected, Listed, read
+from atomicstate.host.ports import LABEL_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from atomicstate.host.ports import Image
 
 BUILD_LIMIT = 3 * 3600.0
 """Seconds after which a build is taken for hanging."""
@@ -47,7 +49,6 @@ _NO_SPACE = re.compile(
     r"no space left on device|disk quota exceeded|have enough free space", re.IGNORECASE
 )
 _LAYER = re.compile(r"/([0-9a-f]{64}/diff)(?=:|$)")
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$")
 _UNKNOWN = re.compile(r"image not known|invalid reference format|no such image|repository name")
 
 
@@ -126,6 +127,13 @@ class Layers(Struct, frozen=True):
     names: tuple[str, ...]
 
 
+def _overlay_layers(data: Driver) -> Layers:
+    # Names below one folder, not paths: paths may hold the `:` that divides a list of layers,
+    # and too many long ones don't fit the page that mount(2) takes.
+    listed = f"{data.upper_dir}:{data.lower_dir}"
+    return Layers(Path(data.upper_dir).parents[1], tuple(_LAYER.findall(listed)))
+
+
 class PodmanBuilder:
     """The builder (ports.Builder) on a storage."""
 
@@ -146,8 +154,7 @@ class PodmanBuilder:
                     hint="build it, or import it with `podman --root`",
                 )
             raise failure(finished, f"looking for the image {reference}")
-        found: list[dict[str, Any]] = json.loads(finished.stdout)
-        return _image(found[0], reference)
+        return read(finished, tuple[Inspected])[0].image(reference)
 
     def find(self, labels: Mapping[str, str]) -> Image | None:
         """The newest image that carries all of `labels`, or None."""
@@ -161,12 +168,11 @@ class PodmanBuilder:
         finished = self._run("images", "--no-trunc", "--format=json", *filters)
         if finished.status != 0:
             raise failure(finished, "listing the images")
-        listed: list[dict[str, Any]] = json.loads(finished.stdout or b"[]") or []
         wanted = labels.items()
         ids = {
-            item["Id"]: int(item.get("Created", 0))
-            for item in listed
-            if wanted <= (item.get("Labels") or {}).items()
+            item.id: item.created
+            for item in read(finished, list[Listed])
+            if wanted <= (item.labels or {}).items()
         }
         return tuple(self.resolve(name) for name in sorted(ids, key=ids.__getitem__))
 
@@ -301,16 +307,10 @@ class PodmanBuilder:
         else:
             finished = self._run("image", "inspect", "--format={{json .GraphDriver.Data}}", name)
             if finished.status == 0:
-                return self._overlay_layers(json.loads(finished.stdout))
+                return _overlay_layers(read(finished, Driver))
         if _UNKNOWN.search(finished.last_words):
             raise ImageError(f"the image {image.reference} ({image.id}) is gone")
         raise failure(finished, f"looking for the layers of {image.reference}")
-
-    def _overlay_layers(self, data: dict[str, str]) -> Layers:
-        # Names below one folder, not paths: paths may hold the `:` that divides a list of layers,
-        # and too many long ones don't fit the page that mount(2) takes.
-        listed = f"{data.get('UpperDir', '')}:{data.get('LowerDir', '')}"
-        return Layers(Path(data.get("UpperDir", "")).parents[1], tuple(_LAYER.findall(listed)))
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:
@@ -360,26 +360,3 @@ class PodmanBuilder:
 
     def _tool(self, argv: list[str]) -> process.Finished:
         return process.run(argv, timeout=process.time_limit(_LIMIT), check=False)
-
-
-def _image(found: dict[str, Any], reference: str) -> Image:
-    names = found.get("NamesHistory") or found.get("RepoTags") or []
-    is_id = found["Id"].startswith(reference.removeprefix("sha256:"))
-    return Image(
-        id=f"sha256:{found['Id']}",
-        reference=names[0] if is_id and names else reference,
-        digest=found.get("Digest", ""),
-        architecture=found.get("Architecture", ""),
-        labels=dict(found.get("Labels") or {}),
-        created=_nanoseconds(found.get("Created", "")),
-        size=int(found.get("Size", 0)),
-    )
-
-
-def _nanoseconds(time: str) -> int:
-    """RFC 3339, as podman writes it, in nanoseconds since 1970; 0 for what is no time."""
-    match = _TIME.match(time)
-    if match is None:
-        return 0
-    seconds = datetime.fromisoformat(f"{match[1]}{match[3].replace('Z', '+00:00')}").timestamp()
-    return int(seconds) * 10**9 + int(f"{match[2] or '0':0<9}"[:9])

@@ -25,7 +25,13 @@ Event = dict[str, Any]
 END = 10.0
 """Seconds that the kernel gets to end what a killed run had started."""
 
-APPLY = ("apply",)
+LAST_STEPS = {
+    "apply": "promote",
+    "overlay": "overlay",
+    "rollback": "rollback",
+    "unstage": "unstage",
+}
+"""By mode, the step that ends a transaction."""
 
 
 def check(machine: Machine, *, settled: bool = True) -> None:
@@ -55,13 +61,14 @@ def _check(machine: Machine, *, settled: bool) -> None:
         assert log[seq - 1]["hash"] == digest, f"event {seq} is not the one that was acknowledged"
     status = machine.data("status")
     _unfinished_as_logged(log, status)
-    _pending_as_logged(log, status)
+    _pending_as_logged(machine, log, status)
     _staged_as_logged(machine, log, status)
     _packages_as_logged(machine, log, status)
     _no_stray_mount(machine, status)
     if settled:
         assert status["unfinished"] == []
         _nothing_left(machine, log, status)
+        _gone_back_or_not(machine, log)
 
 
 # -- the log -----------------------------------------------------------------------------------
@@ -72,47 +79,64 @@ def _of(log: list[Event], kind: str) -> dict[str, Event]:
     return {event["txn"]: event for event in log if event["kind"] == kind}
 
 
-def _applies(log: list[Event]) -> dict[str, Event]:
+def _begun(log: list[Event], *modes: str) -> dict[str, Event]:
+    """The beginnings of the transactions of these modes, by transaction."""
     begun = _of(log, "transaction.begun")
-    return {txn: event for txn, event in begun.items() if event["data"]["mode"] in APPLY}
+    return {txn: event for txn, event in begun.items() if event["data"]["mode"] in modes}
 
 
 def _unfinished_as_logged(log: list[Event], status: Any) -> None:
     begun, back = _of(log, "transaction.begun"), _of(log, "transaction.rolled_back")
     acted = {e["txn"] for e in log if e["kind"].startswith("package.")}
-    last = {"apply": "promote", "overlay": "overlay"}
     ended = {
         e["txn"]
         for e in log
         if e["kind"] in ("step.done", "step.skipped")
         and e["txn"] in begun
-        and e["data"]["step"] == last.get(begun[e["txn"]]["data"]["mode"])
+        and e["data"]["step"] == LAST_STEPS.get(begun[e["txn"]]["data"]["mode"])
     }
+    deployed = _of(log, "transaction.staged").keys() & _begun(log, "deploy").keys()
     expected = {
         txn
         for txn, event in begun.items()
-        if event["data"]["mode"] in ("apply", "live", "overlay")
-        and txn not in back.keys() | acted | ended
+        if event["data"]["mode"] in (*LAST_STEPS, "live", "deploy")
+        and txn not in back.keys() | acted | ended | deployed
     }
     shown = {i["transaction"] for i in status["unfinished"]}
     assert shown >= expected
     assert not shown & (back.keys() | ended)
 
 
-def _pending_as_logged(log: list[Event], status: Any) -> None:
+def _pending_as_logged(machine: Machine, log: list[Event], status: Any) -> None:
     """What is asked and not in what boots next is pending: no action is lost, none is twice.
 
-    That it boots next counts once the log says so: before, `resume` is asked for.
+    Apart from what a rollback took away: that is held back, until an apply names it. That it
+    boots next counts once the log says so: before, `resume` is asked for.
     """
     asked = {e["seq"] for e in log if e["kind"] in ("package.added", "package.removed")}
-    next_ = status["host"]["staged"] or status["host"]["booted"]
+    there = _held_in(log, _boots_next(machine))
+    back: set[int] = set()
+    for event in log:
+        if event["kind"] == "wanted.held":
+            back = set(event["data"]["seqs"])
+        elif event["kind"] == "transaction.staged":
+            back -= set(_of(log, "transaction.begun")[event["txn"]]["data"]["add"])
+    shown = {item["seq"] for item in status["pending"] if item["change"] == "add"}
+    assert shown == asked - there - back
+    assert {item["seq"] for item in status["held"]} == (asked & back) - there
+
+
+def _held_in(log: list[Event], checksum: str) -> set[int]:
+    """The actions in the deployment `checksum`: those that its apply added, and its parents'."""
+    begun, staged = _of(log, "transaction.begun"), _of(log, "transaction.staged")
+    made = {event["data"]["checksum"]: txn for txn, event in staged.items()}
+    txn = made.get(checksum, "")
+    txn = begun[txn]["data"]["target"] or txn if txn else ""
     held: set[int] = set()
-    applies, txn = _applies(log), next_["transaction"]
-    while txn in _of(log, "transaction.staged"):
-        data = applies[txn]["data"]
-        held |= set(data["add"])
-        txn = data["parent"]
-    assert {item["seq"] for item in status["pending"] if item["change"] == "add"} == asked - held
+    while txn in staged:
+        held |= set(begun[txn]["data"]["add"])
+        txn = begun[txn]["data"]["parent"]
+    return held
 
 
 # -- the deployments ---------------------------------------------------------------------------
@@ -120,23 +144,63 @@ def _pending_as_logged(log: list[Event], status: Any) -> None:
 
 def _staged_as_logged(machine: Machine, log: list[Event], status: Any) -> None:
     """Staged and the log says so; or being staged; or nothing of it."""
-    record = machine.host.sandbox.staged_record
-    staged = json.loads(record.read_bytes()) if record.exists() else None
-    boot = json.loads(machine.host.sandbox.boot_record.read_bytes())
-    if staged is None or staged["boot_id"] != boot["boot_id"]:
+    staged = _staged(machine)
+    if staged is None:
         assert status["host"]["staged"] is None
         return
     assert status["host"]["staged"]["checksum"] == staged["checksum"]
     assert staged["checksum"] in _ostree(machine, "rev-parse", staged["checksum"])
-    txn = staged["labels"]["org.atomicstate.transaction"]
-    assert txn in _applies(log)
-    assert txn not in _of(log, "transaction.rolled_back")
-    said = _of(log, "transaction.staged").get(txn)
-    if said is None:
-        assert txn in {item["transaction"] for item in status["unfinished"]}
+    made_by = staged["labels"]["org.atomicstate.transaction"]
+    assert made_by in _begun(log, "apply")
+    # A rollback to a transaction stages that one's image again.
+    stagings = {made_by} | {
+        txn for txn, event in _begun(log, "deploy").items() if event["data"]["target"] == made_by
+    }
+    assert stagings - _of(log, "transaction.rolled_back").keys()
+    said = [event for txn, event in _of(log, "transaction.staged").items() if txn in stagings]
+    if staged["checksum"] not in {event["data"]["checksum"] for event in said}:
+        assert stagings & {item["transaction"] for item in status["unfinished"]}
+    assert made_by in _images(machine), "the image of what is staged is gone"
+
+
+def _staged(machine: Machine) -> Any:
+    """The record of what was staged in this boot; None where nothing was."""
+    record = machine.host.sandbox.staged_record
+    if not record.exists():
+        return None
+    staged = json.loads(record.read_bytes())
+    boot = json.loads(machine.host.sandbox.boot_record.read_bytes())
+    return staged if staged["boot_id"] == boot["boot_id"] else None
+
+
+def _boots_next(machine: Machine) -> str:
+    """The checksum of the deployment that the next boot starts, as OSTree says."""
+    staged = _staged(machine)
+    if staged is not None:
+        return staged["checksum"]
+    shown = _output("ostree", "admin", "status", f"--sysroot={machine.directory}/sysroot")
+    _name, deployment = shown.splitlines()[0].lstrip("* ").split()[:2]
+    return deployment.partition(".")[0]
+
+
+def _gone_back_or_not(machine: Machine, log: list[Event]) -> None:
+    """The last rollback has exactly one end: what it went to boots next, or what did before it."""
+    begun = _begun(log, "apply", "rollback", "unstage", "deploy")
+    txn, event = next(reversed(begun.items()), ("", None))
+    if event is None or event["data"]["mode"] == "apply":
+        return
+    data, held = event["data"], _of(log, "wanted.held").get(txn)
+    if txn in _of(log, "transaction.rolled_back"):
+        assert held is None
+        assert _boots_next(machine) == data["boots_next"]
+        return
+    if data["mode"] == "unstage":
+        assert _boots_next(machine) != data["target"]
+    elif data["mode"] == "rollback":
+        assert _boots_next(machine) == data["target"]
     else:
-        assert said["data"]["checksum"] == staged["checksum"]
-    assert txn in _images(machine), "the image of what is staged is gone"
+        assert _boots_next(machine) == _of(log, "transaction.staged")[txn]["data"]["checksum"]
+    assert (held["data"]["seqs"] if held else []) == data["held"]
 
 
 def _ostree(machine: Machine, *words: str) -> str:
@@ -232,12 +296,12 @@ def _no_stray_mount(machine: Machine, status: Any) -> None:
 
 
 def _nothing_left(machine: Machine, log: list[Event], status: Any) -> None:
-    state = machine.directory / "state"
+    state = machine.state
     assert list((state / "txn").iterdir()) == []
     assert list(state.rglob("*.tmp")) == []
     assert _output(*machine.host.builder.storage.buildah("containers", "-qa")).split() == []
     staged, back = _of(log, "transaction.staged"), _of(log, "transaction.rolled_back")
-    for txn in _applies(log):
+    for txn in _begun(log, "apply"):
         assert (txn in staged) != (txn in back), f"{txn} has not exactly one end"
     assert _images(machine).keys() <= staged.keys(), "an image of what was taken back"
     assert all(_named_images(machine)), "an image that has no name"
@@ -247,7 +311,7 @@ def _nothing_left(machine: Machine, log: list[Event], status: Any) -> None:
     refs = _ostree(machine, "refs", "--list", prefix).split()
     assert {_ostree(machine, "rev-parse", ref).strip() for ref in refs} <= commits
     shown = status["host"]["staged"]
-    if shown is not None:
+    if shown is not None and next(reversed(staged)) == shown["transaction"]:
         _promoted(machine, log, shown["transaction"])
 
 
@@ -260,8 +324,8 @@ def _promoted(machine: Machine, log: list[Event], txn: str) -> None:
     """The user's recipe is that of what is staged."""
     from atomicstate.store.blobs import digest_of
 
-    recipe = machine.directory / "state/recipe/image.yml"
-    assert digest_of(recipe.read_bytes()) == _applies(log)[txn]["data"]["recipe"]
+    recipe = machine.state / "recipe/image.yml"
+    assert digest_of(recipe.read_bytes()) == _begun(log, "apply")[txn]["data"]["recipe"]
 
 
 def _output(*argv: str) -> str:

@@ -164,6 +164,29 @@ def test_a_podman_that_fails_is_told_and_leaves_nothing(
     assert shared_host.builder.resolve(TAG)
 
 
+@pytest.mark.parametrize(
+    "says", [r"printf '\377{\200[\n'; exit 0", "exit 0", "echo '[{}]'; exit 0"]
+)
+@pytest.mark.parametrize("verb", ["images", "inspect"])
+def test_an_answer_of_podman_that_can_not_be_read_is_no_answer(
+    shared_host: SandboxHost, made: Image, folder: Path, verb: str, says: str
+) -> None:
+    """An image that is there must not be taken for one that is not."""
+    spoil(folder, "podman", verb, says)
+    asks = (
+        (lambda: shared_host.builder.images({}),)
+        if verb == "images"
+        else (
+            lambda: shared_host.builder.resolve(made.id),
+            lambda: shared_host.builder.layers(made),
+        )
+    )
+    for ask in asks:
+        with pytest.raises(ContainerError, match="podman's answer can't be read") as raised:
+            ask()
+        assert "to run it again: podman --root=" in raised.value.message
+
+
 @pytest.mark.parametrize("missing", ["podman", "buildah", "unshare"])
 def test_a_tool_that_is_missing_is_named_and_nothing_was_built(
     shared_host: SandboxHost,
@@ -233,6 +256,19 @@ def test_an_ostree_that_fails_is_told_and_leaves_nothing(  # noqa: PLR0917
     left.check()
     shared_host.deployer.stage(made)
     assert shared_host.deployer.status().staged is not None
+
+
+@pytest.mark.parametrize("says", [r"printf '\377{\200[\n'; exit 0", "exit 0"])
+@pytest.mark.parametrize("verb", ["commit", "rev-parse"])
+def test_an_answer_of_ostree_that_is_no_checksum_is_no_answer(  # noqa: PLR0917
+    shared_host: SandboxHost, left: Left, made: Image, folder: Path, verb: str, says: str
+) -> None:
+    """What it names would boot next."""
+    spoil(folder, "ostree", verb, says)
+    with pytest.raises(HostError, match=f"ostree {verb}.* answered .* which is no checksum"):
+        shared_host.deployer.stage(made)
+    (folder / "ostree").unlink()
+    left.check()
 
 
 def test_an_ostree_that_is_missing_is_named(

@@ -380,6 +380,16 @@ def test_a_second_apply_is_told_who_is_at_work(box: Box) -> None:
     assert str(os.getpid()) in ran.stdout
 
 
+@pytest.mark.parametrize("verb", ["reboot", "destroy"])
+def test_a_sandbox_is_not_rebooted_or_destroyed_under_who_is_at_work(box: Box, verb: str) -> None:
+    before = box.json("status")
+    with box_state(box).pipeline("apply"):
+        ran = atomicstate("sandbox", verb, box.directory, "-y", "-f", "json")
+    assert (ran.status, ran.code) == (7, "LOCKED")
+    assert f"`apply` (process {os.getpid()}" in ran.stdout
+    assert box.json("status") == before
+
+
 def test_with_wait_a_second_apply_has_its_turn_when_the_first_has_ended(box: Box) -> None:
     box.done("package", "add", "tool", "-y", "--no-live")
     with contextlib.ExitStack() as held:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from atomicstate.errors import NotFoundError
 from atomicstate.host.sandbox import lifecycle
 from tests.support.program import LIMIT, PROGRAM, Ran
-from tests.support.sandboxes import copy_of
+from tests.support.sandboxes import DRIVER, copy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,21 +24,27 @@ if TYPE_CHECKING:
 
 @dataclass
 class Machine:
-    """The sandbox of `host`; `acknowledged` are heads (number, hash) that a command told of."""
+    """The sandbox of `host`; `acknowledged` are heads (number, hash) that a command told of.
+
+    Its log is in `state`, where that was moved out of the sandbox.
+    """
 
     host: SandboxHost
     acknowledged: list[tuple[int, str]] = field(default_factory=list)
     killed_at: str = ""
+    moved_state: Path | None = None
+
+    @property
+    def state(self) -> Path:
+        return self.moved_state or self.host.sandbox.state
 
     @property
     def directory(self) -> Path:
         return self.host.sandbox.directory
 
-    def __call__(
-        self, *words: str, env: dict[str, str] | None = None, state: Path | None = None
-    ) -> Ran:
+    def __call__(self, *words: str, env: dict[str, str] | None = None) -> Ran:
         """Run `atomicstate WORDS` on it."""
-        with self.started(words, env=env, state=state) as running:
+        with self.started(words, env=env) as running:
             stdout, stderr = running.communicate(timeout=LIMIT)
         assert "Traceback" not in stderr, stderr
         return Ran(running.returncode, stdout, stderr)
@@ -50,12 +56,11 @@ class Machine:
         *,
         prefix: Sequence[str] = (),
         env: dict[str, str] | None = None,
-        state: Path | None = None,
     ) -> Iterator[subprocess.Popen[str]]:
         """`atomicstate WORDS`, running; it has ended at the end of the block."""
-        where = ["--state-dir", str(state)] if state else []
+        where = ("--sandbox", self.directory, "--state-dir", self.state)
         running = subprocess.Popen(
-            [*prefix, PROGRAM, "--sandbox", self.directory, *where, *words],
+            [*prefix, PROGRAM, *where, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -107,10 +112,10 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machine(template: Path, directory: Path) -> Iterator[Machine]:
+def machine(template: Path, directory: Path, driver: str = DRIVER) -> Iterator[Machine]:
     """A machine in `directory`, a copy of `template`; it is gone at the end of the block."""
     try:
-        made = Machine(copy_of(template, directory))
+        made = Machine(copy_of(template, directory, driver))
         made.acknowledge()
         yield made
     finally:

@@ -115,7 +115,8 @@ def copy_of(template: Path, directory: Path, driver: str = DRIVER) -> SandboxHos
     A user's sandbox can't be copied: podman's database holds its paths, and the marker the name
     of its run root. Here there is no container yet, so the database can be left out.
     """
-    _copy("--link", template, directory)
+    near = template.stat().st_dev == directory.parent.stat().st_dev
+    _copy("--link" if near else "--no-dereference", template, directory)
     for pattern in MUTABLE:
         for path in list(directory.glob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -21,6 +21,17 @@ ALL_ERRORS = [
     if isinstance(item, type) and issubclass(item, errors.AtomicstateError)
 ]
 
+EMPTY = [
+    ["--sandbox", "", "status"],
+    ["--state-dir", "", "status"],
+    ["apply", "--onto", "", "-y"],
+    ["rollback", "--to", "", "-y"],
+    ["sandbox", "create", ""],
+    ["sandbox", "reboot", ""],
+    ["sandbox", "destroy", "", "-y"],
+]
+"""What a script gives whose variable is not set: it must not stand for "this very place"."""
+
 ASKING = [
     ["package", "add", "jq"],
     ["package", "remove", "jq"],
@@ -71,6 +82,13 @@ def test_an_answer_is_data_without_an_error(capsys):
     status, answer = answer_of(capsys, "machine", "-f", "json")
     assert (status, answer["error"]) == (0, None)
     assert answer["data"]["mermaid"].startswith("stateDiagram-v2\n")
+
+
+@pytest.mark.parametrize("argv", EMPTY, ids=" ".join)
+def test_a_name_that_is_empty_is_refused(argv, capsys):
+    status, answer = answer_of(capsys, *argv, "-f", "json")
+    assert (status, answer["error"]["errorCode"]) == (2, "VALIDATION")
+    assert "empty" in answer["error"]["message"]
 
 
 @pytest.mark.parametrize("error", ALL_ERRORS, ids=lambda item: item.__name__)

@@ -10,6 +10,7 @@ from atomicstate.cli import app as cli_app
 from atomicstate.cli.dispatch import dispatch
 from atomicstate.engine import apply, packages
 from atomicstate.engine.results import Silent
+from atomicstate.errors import ContainerError, HostError
 from tests.support.fakehost import fake_host
 from tests.support.sessions import adopted
 
@@ -65,6 +66,39 @@ def test_status_shows_what_is_held(machine, capfd):
     assert "held back" in capfd.readouterr().out
 
 
+def test_status_marks_the_deployment_that_boots_next_instead_of_the_booted_one(machine, capfd):
+    def marked():
+        dispatch(["status"])
+        return [line.split()[0] for line in capfd.readouterr().out.splitlines() if "next)" in line]
+
+    applied(machine, "jq")
+    assert marked() == []
+    slot = machine.host.deployments["rollback"].checksum
+    answered(capfd, "rollback", "-y")
+    assert marked() == ["rollback"]
+    assert answered(capfd, "status")[1]["data"]["host"]["boots_next"] == slot
+
+
+def test_what_does_not_come_up_again_is_told_once_and_not_promised(machine, capfd):
+    def work(session):
+        packages.carry_out(session, packages.propose(session, "add", ["tree"], live=True), SILENT)
+        return apply.carry_out(session, apply.propose(session), SILENT)
+
+    applied(machine, "jq")
+    machine.command(work)
+    machine.host.reboot(power_cut=True)
+    machine.host.rollback(machine.host.deployments["rollback"].checksum)
+    machine.host.reboot(power_cut=True)
+    dispatch(["status"])
+    page = capfd.readouterr().out
+    assert "`atomicstate resume` stages it again" not in page
+    assert page.count("is not staged again") == 1
+    assert dispatch(["resume", "-y"]) == 0
+    page = capfd.readouterr().out
+    assert "went through" in page
+    assert page.count("is not staged again") == 1
+
+
 def test_the_page_before_the_question_names_what_is_taken_away(machine, capfd):
     applied(machine, "jq")
     applied(machine, "tree")
@@ -79,3 +113,33 @@ def test_without_a_terminal_rollback_needs_yes(machine, capfd):
     status, answer = answered(capfd, "rollback")
     assert (status, answer["error"]["errorCode"]) == (2, "VALIDATION")
     assert not machine.host.queued
+
+
+def test_a_run_that_fails_says_that_it_was_taken_back(machine, capfd):
+    machine.command(
+        lambda s: packages.carry_out(s, packages.propose(s, "add", ["jq"], live=False), SILENT)
+    )
+    machine.host.failing["build"] = ContainerError("podman exited 5")
+    assert dispatch(["apply", "-y"]) == ContainerError.exit_status
+    said = capfd.readouterr().err
+    assert said.index("its changes were taken back") < said.index("podman exited 5")
+
+
+def test_what_could_not_be_taken_back_is_named_and_what_to_do_about_it(machine, capfd):
+    machine.command(
+        lambda s: packages.carry_out(s, packages.propose(s, "add", ["jq"], live=False), SILENT)
+    )
+    machine.host.failing["stage"] = HostError("no commit today")
+    machine.host.failing["remove"] = ContainerError("podman exited 125: busy\nto run it again: ...")
+    assert dispatch(["apply", "-y"]) == HostError.exit_status
+    hint = capfd.readouterr().err.splitlines()[-1]
+    assert "podman exited 125: busy; `atomicstate abort` tries again" in hint
+    dispatch(["status"])
+    page = capfd.readouterr().out
+    assert "was being taken back, and that stopped at the step build" in page
+    assert "`atomicstate abort` goes on with that" in page
+    assert "`atomicstate resume` goes on with it" not in page
+    assert dispatch(["abort", "-y"]) == ContainerError.exit_status
+    assert "`atomicstate abort` tries again" in capfd.readouterr().err
+    machine.host.failing.clear()
+    assert dispatch(["abort", "-y"]) == 0

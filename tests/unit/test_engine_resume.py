@@ -197,6 +197,14 @@ def test_a_staged_deployment_that_did_not_come_up_is_staged_again(machine):
     assert "jq" in machine.host.tree
 
 
+def test_status_says_that_resume_would_stage_it_again(machine):
+    machine.command(lambda s: add(s, "jq"))
+    made = machine.command(apply_all)
+    machine.host.reboot(power_cut=True)
+    shown = machine.command(status)
+    assert (shown.dropped, shown.dropped_why) == (made.transaction, None)
+
+
 def test_its_image_is_built_again_where_it_is_gone(machine):
     machine.command(lambda s: add(s, "jq"))
     made = machine.command(apply_all)
@@ -220,6 +228,8 @@ def test_it_is_not_staged_again_where_something_else_boots_next(machine):
     found = machine.command(outlook)
     assert found.stages == ""
     assert made.transaction in found.notes[0]
+    shown = machine.command(status)
+    assert (shown.dropped, shown.dropped_why) == (made.transaction, found.notes[0])
     assert machine.command(resumed).notes == found.notes
     assert machine.host.deployments["staged"] is None
     assert ("tree",) in pending_names(machine)

@@ -289,6 +289,42 @@ def test_back_to_what_is_booted_takes_a_rollback_out_of_the_queue(machine):
     assert held_names(machine) == []
 
 
+def test_the_plain_base_that_is_booted_is_named_by_its_checksum(machine):
+    applied(machine, "jq")
+    machine.command(go_back)
+    machine.host.reboot()
+    machine.command(go_back)
+    assert machine.host.queued
+    with pytest.raises(NoOperationError) as raised:
+        machine.command(go_back)
+    booted = machine.host.deployments["booted"].checksum
+    assert f"--to {booted[:12]}`" in raised.value.hint
+    result = machine.command(lambda s: go_back(s, booted[:12]))
+    assert (result.mode, result.target.checksum) == ("rollback", booted)
+    assert not machine.host.queued
+    assert held_names(machine) == [("jq",)]
+
+
+def test_the_deployment_in_the_rollback_slot_is_named_by_its_checksum(machine):
+    applied(machine, "jq")
+    slot = machine.host.deployments["rollback"].checksum
+    result = machine.command(lambda s: go_back(s, slot[:8]))
+    assert (result.mode, result.target.checksum) == ("rollback", slot)
+    assert machine.host.queued
+    with pytest.raises(NoOperationError):
+        machine.command(lambda s: go_back(s, slot[:8]))
+
+
+def test_what_is_staged_is_in_the_way_of_another_deployments_checksum(machine):
+    applied(machine, "jq")
+    machine.command(lambda s: add(s, "tree"))
+    machine.command(apply_all)
+    slot = machine.host.deployments["rollback"].checksum
+    with pytest.raises(ConflictError, match="is staged"):
+        machine.command(lambda s: go_back(s, slot))
+    assert machine.host.deployments["staged"] is not None
+
+
 def test_back_to_what_boots_next_is_no_operation(machine):
     first = applied(machine, "jq")
     with pytest.raises(NoOperationError):

@@ -119,6 +119,22 @@ def test_what_stays_when_the_overlay_is_gone_is_residue(machine: Machine) -> Non
     assert residue(machine) == ["/etc/tree.conf"]
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_what_stays_of_a_package_that_a_later_image_is_without_is_residue(
+    machine: Machine, live: bool
+) -> None:
+    machine.command(lambda s: add(s, "tree"))
+    machine.command(lambda s: apply.carry_out(s, apply.propose(s), SILENT))
+    machine.host.reboot()
+    machine.command(
+        lambda s: packages.carry_out(s, packages.propose(s, "remove", ("tree",), live=live), SILENT)
+    )
+    assert residue(machine) == (["/etc/tree.conf"] if live else [])
+    machine.command(lambda s: apply.carry_out(s, apply.propose(s), SILENT))
+    machine.host.reboot()
+    assert residue(machine) == ["/etc/tree.conf"]
+
+
 def test_what_a_failing_install_left_is_residue(machine: Machine) -> None:
     machine.host.after["half"] = AptError("postinst exited 1")
     with pytest.raises(AptError):

@@ -9,7 +9,7 @@ import click
 
 from atomicstate.cli.remarks import add_remark, check_remark, remark
 from atomicstate.cli.terminal import Look, can_ask, clean, look_of
-from atomicstate.cli.verbs import Repeating, verb
+from atomicstate.cli.verbs import Repeating, not_empty, verb
 from atomicstate.errors import AtomicstateError, ValidationError
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @click.argument("selected", nargs=-1, metavar="[SEL...]")
 @click.option("--except", "excepted", multiple=True, metavar="SEL...", help="Leave these out.")
 @click.option("--with-dependencies", is_flag=True, help="Take along what SEL can't go without.")
-@click.option("--onto", metavar="TXN", default="", help="Build on what this transaction made.")
+@click.option(
+    "--onto", callback=not_empty, metavar="TXN", help="Build on what this transaction made."
+)
 @click.option("--discard-staged", is_flag=True, help="Give up what is staged.")
 @click.option("--interactive", is_flag=True, help="Choose in the terminal what goes in.")
 @click.option("--simulate", is_flag=True, help="Show what would be built, do nothing.")
@@ -34,7 +36,7 @@ def apply(
     selected: tuple[str, ...],
     excepted: tuple[str, ...],
     with_dependencies: bool,
-    onto: str,
+    onto: str | None,
     discard_staged: bool,
     interactive: bool,
     simulate: bool,
@@ -55,7 +57,7 @@ def apply(
     from atomicstate.engine import apply as engine
     from atomicstate.engine.selecting import Request
 
-    request = Request(selected, excepted, with_dependencies, onto, discard_staged)
+    request = Request(selected, excepted, with_dependencies, onto or "", discard_staged)
     if interactive:
         _must_pick(request)
     with app.session() as session:

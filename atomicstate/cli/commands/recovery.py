@@ -11,6 +11,8 @@ from atomicstate.cli.verbs import verb
 from atomicstate.errors import LockedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from atomicstate.cli.app import App
     from atomicstate.engine.results import RecoveryResult, UnfinishedResult
     from atomicstate.engine.resume import Outlook
@@ -46,7 +48,7 @@ def resume(app: App, *, boot: bool) -> None:
             app.ask("Go on with it?" if found.unfinished else "Bring it back?")
         with app.reporting() as reporter:
             result = engine.resume(session, reporter, boot=boot)
-    app.answer(lambda: fields_of(result), lambda _look: _result_text(result))
+    app.answer(lambda: fields_of(result), lambda _look: _result_text(result, found.notes))
 
 
 @verb("abort", waits=True)
@@ -108,11 +110,12 @@ def _outlook_text(found: Outlook, look: Look) -> str:
     return "\n".join(lines + [clean(note) for note in found.notes])
 
 
-def _result_text(result: RecoveryResult) -> str:
+def _result_text(result: RecoveryResult, told: Sequence[str] = ()) -> str:
+    """What was done, and the notes that were not `told` before it."""
     words = {"finished": "went through", "rolled_back": "was taken back"}
     lines = [
         f"{item.mode} {item.transaction} {words[item.outcome]} (event {item.seq})."
         for item in result.done
     ]
-    lines += [clean(note) for note in result.notes]
+    lines += [clean(note) for note in result.notes if note not in told]
     return "\n".join(lines or ["It ended by itself meanwhile: nothing to do."])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atomicstate.cli.terminal import Look, clean
-from atomicstate.cli.verbs import verb
+from atomicstate.cli.verbs import not_empty, verb
 
 if TYPE_CHECKING:
     from atomicstate.cli.app import App
@@ -23,16 +23,20 @@ _ETC = {
 
 @verb("rollback", waits=True)
 @click.option(
-    "--to", metavar="TXN", default="", help="The transaction to go back to; a start is enough."
+    "--to",
+    callback=not_empty,
+    metavar="TXN|CHECKSUM",
+    help="The transaction, or the deployment that `status` shows, to go back to.",
 )
 @click.option(
     "--discard-staged", is_flag=True, help="Drop a staged deployment that others made, too."
 )
-def rollback(app: App, *, to: str, discard_staged: bool) -> None:
+def rollback(app: App, *, to: str | None, discard_staged: bool) -> None:
     """Let an earlier deployment boot next.
 
     Drops what is staged; with nothing staged the deployment before the booted one boots next, with
-    /etc as it was then. --to stages the image of a transaction again, with today's /etc merged.
+    /etc as it was then. --to stages the image of a transaction again, with today's /etc merged; the
+    start of an id, or of the checksum of what is booted or in the rollback slot, is enough.
     What it takes away stays recorded, and is held back until an apply names it.
     """
     app.must_ask()
@@ -40,11 +44,11 @@ def rollback(app: App, *, to: str, discard_staged: bool) -> None:
     from atomicstate.events.asjson import fields_of
 
     with app.session() as session:
-        proposal = engine.propose(session, to, discard_staged=discard_staged)
+        proposal = engine.propose(session, to or "", discard_staged=discard_staged)
         app.show(lambda look: _proposal_text(proposal, look))
         app.ask("Boot that next?")
         with app.reporting() as reporter:
-            result = engine.carry_out(session, proposal, reporter, to=to)
+            result = engine.carry_out(session, proposal, reporter, to=to or "")
     app.answer(lambda: fields_of(result), lambda look: _result_text(app, result, look))
 
 

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 import click
 
 from atomicstate.cli.terminal import clean
-from atomicstate.cli.verbs import group, verb
+from atomicstate.cli.verbs import group, not_empty, verb
 from atomicstate.errors import AtomicstateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from atomicstate.cli.app import App
+    from atomicstate.engine.session import Session
 
-_directory = click.argument("directory", metavar="DIR")
+_directory = click.argument("directory", callback=not_empty, metavar="DIR")
 
 
 @verb("create")
@@ -68,23 +69,41 @@ def reboot(app: App, directory: str, *, power_cut: bool) -> None:
     from atomicstate.host.sandbox import lifecycle
 
     path = _path(directory)
-    if not power_cut:
-        _shut_down(app, path)
-    lifecycle.reboot(path, power_cut=power_cut)
+    with _nobody_at_work(app, path) as session:
+        if not power_cut:
+            _shut_down(app, session)
+        lifecycle.reboot(path, power_cut=power_cut)
     app.answer(
         lambda: {"directory": str(path), "power_cut": power_cut},
         lambda _look: f"The sandbox {clean(str(path))} booted.",
     )
 
 
-def _shut_down(app: App, path: Path) -> None:
-    """What the unit does before a shutdown. What fails there does not stop the machine."""
-    from atomicstate.engine.withdraw import withdraw
+@contextmanager
+def _nobody_at_work(app: App, path: Path) -> Iterator[Session]:
+    """The session of the sandbox, on which no other command works inside the block.
 
+    What works on it runs outside of it: a reboot would not end it, as one of a machine does, but
+    take its ground away. Raises LockedError, which names who is at work.
+    """
     app.state_dir, app.sandbox = path / "state", path
+    with app.session() as session:
+        if not session.state.directory.is_dir():
+            yield session
+            return
+        with session.alone():
+            yield session
+
+
+def _shut_down(app: App, session: Session) -> None:
+    """What the unit does before a shutdown. What fails there does not stop the machine."""
+    from atomicstate.engine import withdraw
+
+    if not session.state.has_log:
+        return
     try:
-        with app.session() as session, app.reporting() as reporter:
-            withdraw(session, reporter)
+        with app.reporting() as reporter:
+            withdraw.run(session, reporter)
     except AtomicstateError as error:
         app.note(f"not withdrawn before the reboot: {error.message}")
 
@@ -100,7 +119,8 @@ def destroy(app: App, directory: str) -> None:
 
     path = _path(directory)
     app.ask(f"Destroy the sandbox {clean(str(path))}, with its log?")
-    lifecycle.destroy(path)
+    with _nobody_at_work(app, path):
+        lifecycle.destroy(path)
     app.answer(
         lambda: {"directory": str(path)},
         lambda _look: f"The sandbox {clean(str(path))} is gone.",

@@ -26,6 +26,7 @@ _STATES = {
     "switched": "the next boot starts another deployment",
     "rolling_back": "a transaction is being taken back",
 }
+_ROLLING_BACK = "rolling_back"
 _CHECKSUM = 12
 
 
@@ -42,7 +43,7 @@ def status_text(result: StatusResult, look: Look) -> str:
         *_deployments(result, look),
         *_pending(result.pending, look),
         *_held(result.held, look),
-        *_dropped(result.dropped, look),
+        *_dropped(result, look),
         *_broken(result.broken, look),
         *_unfinished(result.unfinished, look),
         *_residue(result.residue, look),
@@ -95,14 +96,19 @@ def _deployments(result: StatusResult, look: Look) -> list[str]:
         ("booted", result.host.booted, "bold"),
         ("rollback", result.host.rollback, "dim"),
     )
-    lines = [_deployment(name, item, style, look) for name, item, style in shown if item]
+    first = result.host.boots_next
+    lines = [
+        _deployment(name, item, style, look, first=name != "booted" and item.checksum == first)
+        for name, item, style in shown
+        if item
+    ]
     return lines or ["  none"]
 
 
-def _deployment(name: str, item: DeploymentResult, style: str, look: Look) -> str:
+def _deployment(name: str, item: DeploymentResult, style: str, look: Look, *, first: bool) -> str:
     # The image of a transaction bears its id: saying it twice helps nobody.
     made = f"transaction {item.transaction}" if item.transaction else clean(item.image)
-    rest = f"{item.checksum[:_CHECKSUM]}  {made}"
+    rest = f"{item.checksum[:_CHECKSUM]}  {made}{' (boots next)' if first else ''}"
     return f"  {look.paint(f'{name:<9}', style)} {look.fit(rest, 12)}"
 
 
@@ -120,13 +126,16 @@ def _held(held: list[PendingResult], look: Look) -> list[str]:
     return ["", heading, *pending_lines(held, look), advice]
 
 
-def _dropped(dropped: str | None, look: Look) -> list[str]:
-    if not dropped:
+def _dropped(result: StatusResult, look: Look) -> list[str]:
+    if not result.dropped:
         return []
+    heading = look.paint("did not come up", "heading")
+    if result.dropped_why:
+        return ["", heading, f"  {clean(result.dropped_why)}"]
     return [
         "",
-        look.paint("did not come up", "heading"),
-        f"  the deployment of {dropped} was staged, and the boot went without it",
+        heading,
+        f"  the deployment of {result.dropped} was staged, and the boot went without it",
         "  `atomicstate resume` stages it again, `atomicstate apply` what is pending now",
     ]
 
@@ -145,18 +154,28 @@ def _broken(broken: str | None, look: Look) -> list[str]:
 def _unfinished(unfinished: list[UnfinishedResult], look: Look) -> list[str]:
     lines = []
     for item in unfinished:
-        what = "is running" if item.running else "was cut short"
         where = f"at the step {item.step}" if item.step else "at its begin"
         lines.append(
             f"  {look.paint(item.verb or item.mode, 'yellow')} of {clean(item.user)},"
-            f" {short_time_of(item.since)}, {what} {where}"
+            f" {short_time_of(item.since)}, {_where_it_is(item)} {where}"
         )
         lines.append(look.paint(f"    transaction {item.transaction}", "dim"))
     if not lines:
         return []
-    if not all(item.running for item in unfinished):
+    stopped = [item for item in unfinished if not item.running]
+    if any(item.state != _ROLLING_BACK for item in stopped):
         lines.append("  `atomicstate resume` goes on with it, `atomicstate abort` takes it back")
+    elif stopped:
+        lines.append("  `atomicstate abort` goes on with that")
     return ["", look.paint("unfinished", "heading"), *lines]
+
+
+def _where_it_is(item: UnfinishedResult) -> str:
+    if item.running:
+        return "is running"
+    if item.state == _ROLLING_BACK:
+        return "was being taken back, and that stopped"
+    return "was cut short"
 
 
 def _residue(residue: list[str], look: Look) -> list[str]:

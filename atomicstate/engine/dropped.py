@@ -1,0 +1,27 @@
+"""A staged deployment that a boot went without."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atomicstate.projectors.pending import boots_next
+
+if TYPE_CHECKING:
+    from atomicstate.projectors.system import System
+
+
+def why_not_staged(system: System) -> str:
+    """Why the deployment that did not come up can't be staged again; empty where it can, or where
+    there is none."""
+    if not system.dropped:
+        return ""
+    first = f"the deployment of {system.dropped} did not come up, and is not staged again:"
+    made, key = system.selections.get(system.dropped), boots_next(system)
+    if key is None:
+        return f"{first} what boots next was not made by atomicstate"
+    if made is None or made.parent != key:
+        return (
+            f"{first} what it was made on is not what boots next any more; `atomicstate apply`"
+            f" takes what is pending, `atomicstate rollback --to {system.dropped}` that very image"
+        )
+    return ""
