@@ -135,9 +135,7 @@ def _at_time(session: Session, words: str, text: str) -> Point:
         time = parse_time(words)
     except ValidationError:
         raise NotFoundError(f"there is no point {text!r}", hint=_near(session, text)) from None
-    start = 1
-    if saved := session.saved_before(time):
-        start = saved + 1
+    start = session.state.snapshots.position_before(time, session.log) + 1
     return Point(first_at(session.log, time, start) - 1, text)
 
 

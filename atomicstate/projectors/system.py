@@ -122,9 +122,11 @@ class System:
         self._compact = False
 
     def let_go(self) -> None:
-        """Let go now of what can have no bearing any more, and now and then from here on."""
-        self._compact = True
-        self._let_go(many=True)
+        """Let go of what can have no bearing any more, if nothing was let go until now; and do so
+        now and then from here on."""
+        if not self._compact:
+            self._compact = True
+            self._let_go(many=True)
 
     def selection(self, key: str) -> frozenset[int]:
         """S(d) of the deployment with that key in `selections`. KeyError where it is not known."""
