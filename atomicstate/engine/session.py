@@ -182,9 +182,9 @@ class Session:
 
     def _save(self, name: str, saved: Snapshot) -> None:
         hash_there = self.log.hash_at(saved.position)
-        self.state.snapshots.save(
-            name, str(view.VERSION), saved.position, hash_there, saved.payload, saved.clock
-        )
+        position, payload, clock = saved
+        version = str(view.VERSION)
+        self.state.snapshots.save(name, version, position, hash_there, payload, clock=clock)
 
     def event(self, seq: int) -> Event:
         """The event `seq`. Raises TooNewError where a newer version wrote it."""

@@ -75,12 +75,13 @@ class Snapshots:
         position: int,
         head_hash: bytes,
         payload: bytes,
+        *,
         clock: int = 0,
     ) -> bool:
         """Keep `payload`, the projection after the event `position` that has `head_hash`.
 
-        The event must be committed; `clock` as in Snapshot. Returns whether it was kept: no space, no permission or a
-        read-only file system is no error, since the log holds all of it.
+        The event must be committed; `clock` is as in Snapshot. Returns whether it was kept: no
+        space, no permission or a read-only file system is no error, since the log holds all of it.
         """
         encoded = msgspec.msgpack.encode(
             _File(_FORMAT, name, version, position, head_hash, payload, clock)

@@ -9,6 +9,7 @@ import pytest
 from atomicstate.engine import apply, blame, documents, history, marks, packages
 from atomicstate.engine.points import Point, resolve
 from atomicstate.engine.results import Silent
+from atomicstate.engine.transactions import can_be_id
 from atomicstate.errors import (
     ConflictError,
     NoOperationError,
@@ -199,3 +200,28 @@ def test_a_transaction_shows_its_steps(machine: Machine) -> None:
     assert shown.transaction is not None
     assert shown.transaction.outcome == "done"
     assert [step.name for step in shown.transaction.steps][-1] == "promote"
+
+
+def test_head_with_a_tilde_alone_is_the_one_before(machine: Machine) -> None:
+    seq = add(machine, "jq")
+    assert point(machine, "HEAD~").seq == point(machine, "@~").seq == seq - 1
+
+
+def test_what_was_near_is_named(machine: Machine) -> None:
+    add(machine, "jq")
+    transaction = applied(machine)
+    head = len(machine.events())
+    for text, near in (
+        ("999", f"#{head} (step.done"),
+        ("HEAD~999", f"#{head} (step.done"),
+        ("0000ffff", transaction),
+        ("boted", "booted"),
+    ):
+        with pytest.raises(NotFoundError) as caught:
+            point(machine, text)
+        assert near in caught.value.hint
+
+
+def test_a_date_is_no_start_of_an_id() -> None:
+    assert not can_be_id("2026-11-24")
+    assert can_be_id("01a21517-8888")

@@ -92,7 +92,7 @@ def test_a_redacted_blob_is_gone_says_so_and_can_come_back(tmp_path: Path) -> No
 def test_a_snapshot_comes_back_with_its_position(state: State, log: Log) -> None:
     log.append([fact(), fact()])
     head = log.head()
-    assert state.snapshots.save("system", "3", head.seq, head.hash, b"payload", 7)
+    assert state.snapshots.save("system", "3", head.seq, head.hash, b"payload", clock=7)
     log.append([fact()])
     assert state.snapshots.load("system", "3", log) == (2, b"payload", 7)
 
@@ -104,8 +104,8 @@ def test_a_time_is_looked_for_after_the_newest_snapshot_that_lies_before_it(
     for name, clock in (("first", 10), ("second", 30), ("untold", 0)):
         log.append([fact()])
         head = log.head()
-        snapshots.save(name, "1", head.seq, head.hash, b"payload", clock)
-    snapshots.save("foreign", "1", 3, bytes(32), b"payload", 1)
+        snapshots.save(name, "1", head.seq, head.hash, b"payload", clock=clock)
+    snapshots.save("foreign", "1", 3, bytes(32), b"payload", clock=1)
     snapshots.path("damaged").write_bytes(b"damaged")
     found = [snapshots.position_before(time, log) for time in (10, 11, 30, 31)]
     assert found == [0, 1, 1, 2]

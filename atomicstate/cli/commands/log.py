@@ -56,7 +56,9 @@ def log(
         from atomicstate.store.search import newest, search
 
         query = query_of(opened, app.state_dir / "blobs", **names)
-        first, stop = _range(opened, since, until)
+        first, stop = _range(app, opened, since, until)
+        if names["txn"] is not None:
+            first = max(first, _first_of(app, opened, query, names["txn"], stop))
         start = first
         if number is not None or not app.json:
             start = newest(opened, query, first, stop, number or _page(app.look))
@@ -77,22 +79,34 @@ def _page(look: Look) -> int:
     return max(look.height - 3, 3) if look.height else _PAGE
 
 
-def _range(log: Log, since: str | None, until: str | None) -> tuple[int, int]:
+def _range(app: App, log: Log, since: str | None, until: str | None) -> tuple[int, int]:
     """The numbers of the first event and the one after the last."""
-    from atomicstate.store.search import first_at
-
     start, stop = 1, log.head().seq + 1
-    if since is None and until is None:
-        return start, stop
-    from atomicstate.events.times import parse_time
+    begin = _first_at(app, log, since) if since is not None else start
+    end = _first_at(app, log, until) if until is not None else stop
+    start = min(begin, stop)
+    return start, max(start, min(end, stop))
 
-    begin = parse_time(since) if since is not None else None
-    end = parse_time(until) if until is not None else None
-    if begin is not None:
-        start = min(first_at(log, begin), stop)
-    if end is not None:
-        stop = min(first_at(log, end, start), stop)
-    return start, stop
+
+def _first_at(app: App, log: Log, text: str) -> int:
+    """The number of the first event at the time that `text` says, or later."""
+    from atomicstate.events.times import parse_time
+    from atomicstate.store.search import first_at
+    from atomicstate.store.state import State
+
+    time = parse_time(text)
+    before = State(app.state_dir).snapshots.position_before(time, log)
+    return first_at(log, time, before + 1)
+
+
+def _first_of(app: App, log: Log, query: Query, transaction: str, stop: int) -> int:
+    """Where the events of a transaction begin at the earliest, by the start of its id."""
+    from atomicstate.store.search import first_of, search
+    from atomicstate.store.state import State
+
+    first = first_of(log, State(app.state_dir).snapshots, transaction)
+    # An id that tells another time than its making is looked for everywhere.
+    return first if any(search(log, query, first, stop)) else 1
 
 
 def _show(app: App, found: Iterable[Found], digits: int) -> None:
