@@ -412,3 +412,75 @@ def test_what_changed_after_the_question_is_asked_again(machine):
     undone(machine, str(seq))
     with pytest.raises((ConflictError, NoOperationError)):
         machine.command(lambda s: undo.carry_out(s, proposal, SILENT))
+
+
+# -- a long log ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old(machine, monkeypatch):
+    """A machine whose view has let go of much: many rounds of two packages, each booted."""
+    monkeypatch.setattr("atomicstate.projectors.system.System.__init__.__kwdefaults__", SOON)
+    monkeypatch.setattr("atomicstate.engine.session.SNAPSHOT_AFTER", 1)
+    for _round in range(4):
+        for verb in ("add", "remove"):
+            change(machine, verb, "jq")
+            change(machine, verb, "tree")
+        applied(machine)
+        machine.host.reboot()
+    return machine
+
+
+SOON = {"compact": True, "slack": -1_000_000}
+
+
+@pytest.fixture
+def recent_alone(monkeypatch):
+    """The whole log is not folded."""
+
+    def refused(_session):
+        raise AssertionError("the whole log was folded")
+
+    return lambda: monkeypatch.setattr("atomicstate.engine.session.Session.observe_whole", refused)
+
+
+def test_what_was_asked_for_lately_is_undone_without_reading_the_whole_log(old, recent_alone):
+    then = recipe(old)
+    seq = add(old, "jq")
+    assert len(old.command(lambda s: s.system().actions)) < 17
+    recent_alone()
+    now = recipe(old)
+    undo_seq = undone(old, str(seq)).seq
+    assert recipe(old) == then
+    undone(old, str(undo_seq))
+    assert recipe(old) == now
+    undone(old, str(seq))
+    redone(old, str(seq))
+    assert recipe(old) == now
+
+
+def test_what_was_let_go_is_undone_by_the_whole_log(old):
+    first = old.kinds().index("package.added") + 1
+    assert first not in old.command(lambda s: s.system().actions)
+    with pytest.raises(ConflictError, match="stands on"):
+        undone(old, str(first))
+    assert len(undone(old, str(first), cascade=True).void) == 8
+
+
+def test_all_that_superseded_what_was_let_go_is_undone_by_the_whole_log(old):
+    numbers = [event.seq for event in old.events() if "jq" in getattr(event.body, "names", ())]
+    undone(old, *map(str, numbers[1:]))
+    assert b'"jq"' in recipe(old)
+    assert pending(old) == [(seq, "drop") for seq in numbers[1:]]
+    assert old.command(lambda s: s.system()).complete
+
+
+def test_a_view_that_was_folded_whole_is_small_again_afterwards(old):
+    numbers = [event.seq for event in old.events() if "jq" in getattr(event.body, "names", ())]
+    undone(old, *map(str, numbers[1:]))
+    old.command(status)
+    add(old, "nano")
+    with old.session() as session:
+        saved = session._from_snapshot()
+    assert saved.position > numbers[-1]
+    assert len(saved.actions) < len(numbers) + 8
