@@ -33,7 +33,7 @@ def show(app: App, point: str, *, build_log: bool) -> None:
         shown = history.show(session, resolve(session, point))
         if build_log:
             text = _build_log(session, shown)
-            app.answer(lambda: {"build_log": text}, lambda _look: text)
+            app.answer(lambda: {"build_log": text}, lambda _look: text, paged=True)
             return
 
     def page(look: Look) -> str:
@@ -41,7 +41,7 @@ def show(app: App, point: str, *, build_log: bool) -> None:
 
         return shown_text(shown, look)
 
-    app.answer(lambda: _shown_data(shown), page)
+    app.answer(lambda: _shown_data(shown), page, paged=True)
 
 
 def _build_log(session: Session, shown: Shown) -> str:
@@ -85,7 +85,7 @@ def diff(app: App, before: str, after: str, *, stat: bool) -> None:
 
         return difference_text(found, look, stat=stat)
 
-    app.answer(lambda: difference_data(found), page)
+    app.answer(lambda: difference_data(found), page, paged=True)
 
 
 def difference_data(found: Difference) -> dict[str, Any]:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from atomicstate.cli.app import App, say, stream_items, stream_lines
+from atomicstate.cli.render.moments import STYLES
 from atomicstate.cli.verbs import verb
-from atomicstate.errors import CanceledError, NotFoundError, ValidationError
+from atomicstate.errors import CanceledError, CorruptError, NotFoundError, ValidationError
 from atomicstate.interrupts import was_terminated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from atomicstate.cli.render.events import Form
     from atomicstate.cli.terminal import Look
     from atomicstate.store.log import Log
     from atomicstate.store.search import Found, Query
 
 _PAGE = 50
+_DIGITS = 4
 _MANY = 1_000_000_000_000
 
 
@@ -34,6 +40,10 @@ _MANY = 1_000_000_000_000
 @click.option("-n", "--number", type=click.IntRange(1, _MANY, clamp=False), help="The newest N.")
 @click.option("--reverse", is_flag=True, help="The newest first.")
 @click.option("--follow", is_flag=True, help="Then wait for more, until Ctrl-C.")
+@click.option("--tags", is_flag=True, help="The points that have a name instead.")
+@click.option(
+    "--time", "style", type=click.Choice(STYLES), default="local", help="How lines show times."
+)
 def log(
     app: App,
     *,
@@ -42,37 +52,74 @@ def log(
     number: int | None,
     reverse: bool,
     follow: bool,
+    tags: bool,
+    style: str,
     **names: Any,  # noqa: ANN401 - of the query
 ) -> int:
     """Show what happened, oldest first.
 
-    Text shows the newest page, JSON shows every event unless -n is given.
+    Text shows the newest page, JSON shows every event unless -n is given. In text a transaction is
+    one line, named by what it was for or how it ended; -v shows each of its steps, and so does
+    --txn. What a filter finds is shown event by event.
     """
+    if tags:
+        _refuse_filters(app)
+        return _tags(app, style)
     if follow and (reverse or app.format == "json"):
         what = "--reverse" if reverse else "-f json, which has an end: take -f jsonl"
         raise ValidationError(f"--follow does not go with {what}")
     with _open(app, scan=number is None and app.json) as opened:
         from atomicstate.cli.query import query_of
-        from atomicstate.store.search import newest, search
 
         query = query_of(opened, app.state_dir / "blobs", **names)
         first, stop = _range(app, opened, since, until)
         if names["txn"] is not None:
             first = max(first, _first_of(app, opened, query, names["txn"], stop))
-        start = first
-        if number is not None or not app.json:
-            start = newest(opened, query, first, stop, number or _page(app.look))
-        found = search(opened, query, start, stop, reverse=reverse)
-        _show(app, found, digits=len(str(stop)))
-        if not app.json and number is None and start > first and query.is_all:
-            app.note(f"{start - first} earlier events: -n or -f jsonl show more")
-        return _follow(app, opened, query, stop) if follow else 0
+        wish = _Wish(opened, query, range(first, stop), number, reverse)
+        if app.json:
+            show: Callable[[Iterable[Found]], None] = partial(_stream, app)
+            show(wish.found(number))
+        else:
+            form = _form(app, style, stop)
+            show = partial(_say, app, form)
+            if follow:
+                show(wish.found(wish.number or _page(app.look)))
+            else:
+                _text(app, wish, form)
+        return _follow(opened, query, stop, show) if follow else 0
+
+
+class _Wish(NamedTuple):
+    """What is asked for: of `events`, what `query` matches, the newest `number` of it."""
+
+    log: Log
+    query: Query
+    events: range
+    number: int | None
+    reverse: bool
+
+    def found(self, number: int | None) -> Iterator[Found]:
+        """The newest `number` that match, all of them without."""
+        from atomicstate.store.search import newest, search
+
+        start, stop = self.events.start, self.events.stop
+        if number is not None:
+            start = newest(self.log, self.query, start, stop, number)
+        return search(self.log, self.query, start, stop, reverse=self.reverse)
 
 
 def _open(app: App, *, scan: bool) -> Log:
     from atomicstate.store.log import Log
 
     return Log.open(app.state_dir / "log", write=False, scan=scan)
+
+
+def _form(app: App, style: str, stop: int) -> Form:
+    """How lines are set."""
+    from atomicstate.cli.render.events import Form
+    from atomicstate.cli.render.moments import times
+
+    return Form(max(len(str(stop)), _DIGITS), times(style, app.look.width))
 
 
 def _page(look: Look) -> int:
@@ -109,14 +156,53 @@ def _first_of(app: App, log: Log, query: Query, transaction: str, stop: int) -> 
     return first if any(search(log, query, first, stop)) else 1
 
 
-def _show(app: App, found: Iterable[Found], digits: int) -> None:
+def _stream(app: App, found: Iterable[Found]) -> None:
     if app.format == "json":
         stream_items("events", map(_data, found))
-    elif app.format == "jsonl":
-        stream_lines(map(_data, found))
     else:
-        for line in _lines(app, found, max(digits, 4)):
-            say(line)
+        stream_lines(map(_data, found))
+
+
+def _say(app: App, form: Form, found: Iterable[Found]) -> None:
+    for line in _lines(app, form, found):
+        say(line)
+
+
+def _text(app: App, wish: _Wish, form: Form) -> None:
+    """The newest page, or as many as are asked for: folded where nothing is filtered out."""
+    number = wish.number or _page(app.look)
+    if wish.query.is_all and not app.verbose:
+        # Where the log is damaged, what can be read is shown event by event.
+        with suppress(CorruptError):
+            lines, oldest = _folded(app, wish, number, form)
+            app.page("\n".join(lines))
+            _note_earlier(app, wish, oldest)
+            return
+    found = wish.found(number)
+    if app.look.height:
+        app.page("\n".join(_lines(app, form, found)))
+    else:
+        _say(app, form, found)
+    if wish.query.is_all:
+        _note_earlier(app, wish, wish.events.stop - number)
+
+
+def _note_earlier(app: App, wish: _Wish, oldest: int) -> None:
+    if wish.number is None and oldest > wish.events.start:
+        earlier = oldest - wish.events.start
+        app.note(f"{earlier} earlier events: -n or -f jsonl show more")
+
+
+def _folded(app: App, wish: _Wish, number: int, form: Form) -> tuple[list[str], int]:
+    """The newest entries as lines, and the number of the first event in them."""
+    from atomicstate.cli.folding import newest_first
+    from atomicstate.cli.render.folded import entry_line
+
+    lines, oldest = [], wish.events.stop
+    for entry in islice(newest_first(wish.log, wish.events.start, wish.events.stop), number):
+        lines.append(entry_line(entry, app.look, form))
+        oldest = entry.events[0].event.seq
+    return lines if wish.reverse else lines[::-1], oldest
 
 
 def _data(found: Found) -> dict[str, Any]:
@@ -125,7 +211,7 @@ def _data(found: Found) -> dict[str, Any]:
     return {**as_json(found.event, found.hash), "clock_went_back": found.went_back}
 
 
-def _lines(app: App, found: Iterable[Found], digits: int) -> Iterator[str]:
+def _lines(app: App, form: Form, found: Iterable[Found]) -> Iterator[str]:
     from atomicstate.cli.render.events import event_line, event_lines
 
     look = app.look
@@ -133,10 +219,43 @@ def _lines(app: App, found: Iterable[Found], digits: int) -> Iterator[str]:
         if app.verbose:
             yield "\n".join(event_lines(event, record_hash, look, went_back=went_back)) + "\n"
         else:
-            yield event_line(event, look, went_back=went_back, digits=digits)
+            yield event_line(event, look, form, went_back=went_back)
 
 
-def _follow(app: App, log: Log, query: Query, seen: int) -> int:
+def _refuse_filters(app: App) -> None:
+    others = sorted(set(app.options) - {"--tags", "--time", "--format", "--yes", "--verbose"})
+    if others:
+        raise ValidationError(f"--tags lists every name: it does not go with {others[0]}")
+
+
+def _tags(app: App, style: str) -> int:
+    """Each tag, with the event or transaction that it names, in the order of the log."""
+    from atomicstate.cli.folding import newest_first
+
+    with app.session() as session:
+        log = session.log
+        tags = sorted(session.system().tags.items(), key=lambda item: (item[1], item[0]))
+        found = [(name, next(newest_first(log, seq, seq + 1))) for name, seq in tags]
+        form = _form(app, style, log.head().seq)
+
+    def data() -> dict[str, Any]:
+        return {
+            "tags": [
+                {"name": name, "point": entry.last.event.seq, "event": _data(entry.last)}
+                for name, entry in found
+            ]
+        }
+
+    def text(look: Look) -> str:
+        from atomicstate.cli.render.folded import tag_lines
+
+        return "\n".join(tag_lines(found, look, form)) or "No point has a name."
+
+    app.answer(data, text)
+    return 0
+
+
+def _follow(log: Log, query: Query, seen: int, show: Callable[[Iterable[Found]], None]) -> int:
     """Show what is appended from event `seen` on, until this process is ended: 130, or 0."""
     from atomicstate.cli.follow import changes
     from atomicstate.store.search import search
@@ -149,7 +268,7 @@ def _follow(app: App, log: Log, query: Query, seen: int) -> int:
                 raise NotFoundError(f"the log {log.directory} is gone")
             stop = log.head().seq + 1
             if stop > seen:
-                _show(app, search(log, query, seen, stop), digits=len(str(stop)))
+                show(search(log, query, seen, stop))
                 sys.stdout.flush()
                 seen = stop
     except KeyboardInterrupt:

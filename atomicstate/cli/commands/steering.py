@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -114,7 +115,8 @@ def replay(app: App, point: str, *, restore: bool, and_apply: bool, note: str | 
     with app.session() as session:
         if not restore:
             found = engine.replay(session, point)
-            app.answer(lambda: _replayed(found), lambda look: render.replayed_text(found, look))
+            text = partial(render.replayed_text, found)
+            app.answer(lambda: _replayed(found), text, paged=True)
             return
         result = _restore(app, session, point, and_apply=and_apply, note=note)
     app.answer(lambda: _data(result), lambda look: render.restored_text(result, look))
