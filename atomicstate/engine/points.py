@@ -31,12 +31,14 @@ _HINT = "a point is 12, HEAD~3, a transaction, a tag, a time, booted, staged, ro
 class Point(Struct, frozen=True):
     """The event `seq` (0: before the first); of a deployment also its key in the view.
 
-    With a key, the actions are those in that deployment, not all that were wanted then.
+    With a key, the actions are those in that deployment, not all that were wanted then. Of a
+    transaction it has the id, and `seq` is its last event.
     """
 
     seq: int
     text: str
     key: str | None = None
+    transaction: str = ""
 
 
 def resolve(session: Session, text: str) -> Point:
@@ -74,8 +76,8 @@ def _transaction(session: Session, start: str) -> Point | None:
         )
     if not found:
         return None
-    *_before, last = events_of(session, found[0])
-    return Point(last.seq, start)
+    *_before, last = events_of(session, found[0].id, found[0].seq)
+    return Point(last.seq, start, transaction=last.transaction)
 
 
 def _counted(session: Session, word: str) -> int | None:

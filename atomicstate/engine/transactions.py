@@ -84,10 +84,10 @@ def find(session: Session, text: str) -> Named:
     )
 
 
-def events_of(session: Session, named: Named) -> Iterator[Event | UnknownEvent]:
-    """The events of the transaction, oldest first: from its begin on, to the end of the log."""
-    ours = Query((holds(named.id.encode()),), (lambda event: event.transaction == named.id,))
-    for item in search(session.log, ours, named.seq, session.log.head().seq + 1):
+def events_of(session: Session, transaction: str, start: int) -> Iterator[Event | UnknownEvent]:
+    """The events of the transaction from the number `start` on, oldest first."""
+    ours = Query((holds(transaction.encode()),), (lambda event: event.transaction == transaction,))
+    for item in search(session.log, ours, start, session.log.head().seq + 1):
         yield item.event
 
 

@@ -32,8 +32,8 @@ def show(app: App, point: str, *, build_log: bool) -> None:
     with app.session() as session:
         shown = history.show(session, resolve(session, point))
         if build_log:
-            text = _build_log(session, shown)
-            app.answer(lambda: {"build_log": text}, lambda _look: text, paged=True)
+            said = _build_log(session, shown)
+            app.answer(lambda: {"build_log": said}, lambda _look: _readable(said), paged=True)
             return
 
     def page(look: Look) -> str:
@@ -48,8 +48,17 @@ def _build_log(session: Session, shown: Shown) -> str:
     steps = shown.transaction.steps if shown.transaction else ()
     digest = next((step.output for step in steps if step.name == "build" and step.output), "")
     if not digest:
-        raise NotFoundError("no build belongs to it whose output was kept")
+        raise NotFoundError(
+            "no build belongs to it whose output was kept",
+            hint="name an apply: `atomicstate log --kind transaction` lists them",
+        )
     return session.blobs.get(digest).decode("utf-8", "replace")
+
+
+def _readable(said: str) -> str:
+    """What a tool printed, as a terminal would leave it, and obeying nothing in it."""
+    lines = ([part for part in line.split("\r") if part][-1:] for line in said.split("\n"))
+    return "\n".join(clean("".join(line).expandtabs()) for line in lines)
 
 
 def _shown_data(shown: Shown) -> dict[str, Any]:
@@ -59,6 +68,7 @@ def _shown_data(shown: Shown) -> dict[str, Any]:
         "event": as_json(shown.event, bytes.fromhex(shown.hash)),
         "transaction": plain(shown.transaction),
         "changes": plain(shown.changes),
+        "actions": plain(shown.actions),
         "notes": shown.notes,
         "recipe_before": shown.recipe_before.decode(),
         "recipe_after": shown.recipe_after.decode(),

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atomicstate.cli.render.moments import long_time
 from atomicstate.cli.terminal import Look, clean, pad
-from atomicstate.events.asjson import fields_of, kind
+from atomicstate.events.asjson import fields_of, kind, plain
 from atomicstate.events.bodies import ACTIONS
 from atomicstate.events.event import UnknownEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from atomicstate.events.event import Event
+    from atomicstate.events.plan import PackageChange
 
 _KIND = 18
 _WIDE_KIND = 23
@@ -96,6 +97,11 @@ def _details(event: Event | UnknownEvent, look: Look) -> list[str]:
     return lines
 
 
+def plan_lines(changes: Sequence[PackageChange], look: Look) -> list[str]:
+    """The changes of a plan, as they stand among the fields of an event."""
+    return _field("plan", [_change(plain(change)) for change in changes], look)
+
+
 def _field(name: str, value: Any, look: Look) -> list[str]:  # noqa: ANN401 - of a body
     if value in (None, "", 0, [], {}) and value is not False:
         return []
@@ -105,6 +111,8 @@ def _field(name: str, value: Any, look: Look) -> list[str]:  # noqa: ANN401 - of
             return [label + ("yes" if value else "no")]
         case int() if name in _TIMES:
             items = [long_time(value)]
+        case [int(), *_]:
+            items = [" ".join(map(str, value))]
         case list():
             items = [clean(str(item)) for item in value]
         case dict():
