@@ -12,6 +12,7 @@ import click
 
 from atomicstate.cli.app import App, say, stream_items, stream_lines
 from atomicstate.cli.render.moments import STYLES
+from atomicstate.cli.terminal import counted
 from atomicstate.cli.verbs import verb
 from atomicstate.errors import CanceledError, CorruptError, NotFoundError, ValidationError
 from atomicstate.interrupts import was_terminated
@@ -190,7 +191,7 @@ def _text(app: App, wish: _Wish, form: Form) -> None:
 def _note_earlier(app: App, wish: _Wish, oldest: int) -> None:
     if wish.number is None and oldest > wish.events.start:
         earlier = oldest - wish.events.start
-        app.note(f"{earlier} earlier events: -n or -f jsonl show more")
+        app.note(f"{counted(earlier, 'earlier event')}: -n or -f jsonl show more")
 
 
 def _folded(app: App, wish: _Wish, number: int, form: Form) -> tuple[list[str], int]:

@@ -8,7 +8,7 @@ from atomicstate.cli.render.diff import diff_lines
 from atomicstate.cli.render.events import event_lines, plan_lines
 from atomicstate.cli.render.moments import short_time_of
 from atomicstate.cli.render.status import pending_lines
-from atomicstate.cli.terminal import Look, clean
+from atomicstate.cli.terminal import Look, clean, counted
 from atomicstate.projectors.transactions import DONE
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def difference_text(found: Difference, look: Look, *, stat: bool) -> str:
         lines += diff_lines(found.recipe_before, found.recipe_after, "image.yml", look, sides)
         lines += _packages("comes", comes, "green", look) + _packages("goes", goes, "red", look)
     lines.append(
-        f"{len(comes)} packages come or change, {len(goes)} go;"
-        f" {len(found.added)} actions more, {len(found.removed)} fewer"
+        f"{counted(len(comes), 'package')} that come or change, {len(goes)} that go;"
+        f" {counted(len(found.added), 'action')} more, {len(found.removed)} fewer"
     )
     return "\n".join(lines)
 

@@ -8,7 +8,7 @@ from atomicstate.cli.render.diff import diff_lines
 from atomicstate.cli.render.history import difference_text
 from atomicstate.cli.render.plan import plan_lines
 from atomicstate.cli.render.status import pending_lines
-from atomicstate.cli.terminal import clean
+from atomicstate.cli.terminal import clean, counted
 
 if TYPE_CHECKING:
     from atomicstate.cli.terminal import Look
@@ -45,7 +45,7 @@ def result_text(proposal: Proposal, result: Undone, look: Look) -> str:
 def replayed_text(found: Replayed, look: Look) -> str:
     """The documents of a point, and what is wanted differently now."""
     sections = (("image.yml", found.recipe), ("Containerfile", found.containerfile))
-    lines = [f"{found.events} events, up to #{found.point.seq}"]
+    lines = [f"{counted(found.events, 'event')}, up to #{found.point.seq}"]
     for name, document in sections:
         lines += ["", look.paint(name, "heading"), look.paint(document.digest, "dim")]
         lines += [clean(line) for line in document.content.decode().splitlines()]
@@ -63,7 +63,9 @@ def restored_text(result: Restored, look: Look) -> str:
     """What was recorded, and what boots next."""
     lines = []
     if result.seq is not None:
-        counts = f"{len(result.void)} actions not wanted any more, {len(result.revive)} again"
+        counts = (
+            f"{counted(len(result.void), 'action')} not wanted any more, {len(result.revive)} again"
+        )
         lines.append(f"{look.paint('Restored', 'bold')} (event {result.seq}): {counts}.")
     if result.applied is None:
         lines.append("What differs is pending: `atomicstate apply` makes it real.")
