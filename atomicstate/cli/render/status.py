@@ -65,6 +65,8 @@ def action_text(kind: str, data: dict[str, object]) -> str:
     verb = {"package.added": "add", "package.removed": "remove"}.get(kind)
     if verb:
         return clean(f"{verb} {words}")
+    if data.get("why"):
+        return clean(str(data["why"]))
     if "reference" in data:
         return clean(f"base {data.get('reference', '')}")
     return clean(f"{kind} {words}".rstrip())
