@@ -484,3 +484,49 @@ def test_a_view_that_was_folded_whole_is_small_again_afterwards(old):
         saved = session._from_snapshot()
     assert saved.position > numbers[-1]
     assert len(saved.actions) < len(numbers) + 8
+
+
+# -- and asked for again -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_what_was_undone_and_runs_still_can_be_asked_for_again(machine, live):
+    tree = add(machine, "tree")
+    applied(machine)
+    machine.host.reboot()
+    there = recipe(machine)
+    undone(machine, str(tree))
+    again = change(machine, "add", "tree", live=live)
+    assert machine.events()[again.seq - 1].body.in_base == ()
+    assert recipe(machine) == there
+    applied(machine)
+    machine.host.reboot()
+    assert "tree" in machine.host.tree
+
+
+def test_what_was_undone_and_is_removed_then_was_never_the_bases(machine):
+    tree = add(machine, "tree")
+    applied(machine)
+    machine.host.reboot()
+    undone(machine, str(tree))
+    gone = change(machine, "remove", "tree", live=True)
+    assert machine.events()[gone.seq - 1].body.in_base == ()
+    assert "tree" not in machine.host.tree
+    assert b"tree" not in recipe(machine)
+
+
+def test_what_an_undo_left_in_the_overlay_is_not_the_bases(machine):
+    tree = add(machine, "tree", live=True)
+    undone(machine, str(tree), live=False)
+    again = change(machine, "add", "tree")
+    assert again.plan.changes == ()
+    assert pending(machine) == [(again.seq, "add")]
+
+
+def test_a_live_change_brings_what_only_the_next_image_would_have(machine):
+    add(machine, "jq")
+    assert "oniguruma" not in machine.host.tree
+    result = change(machine, "add", "vim", live=True)
+    assert {item.name for item in result.plan.comes} == {"vim", "oniguruma"}
+    assert machine.host.tree >= {"vim", "oniguruma"}
+    assert "jq" not in machine.host.tree
