@@ -43,9 +43,15 @@ SNAPSHOT_AFTER = 200
 
 
 class Session:
-    """The log under `state_dir`, the host (that of `sandbox`, or this machine), and who acts."""
+    """The log under `state_dir`, the host (that of `sandbox`, or this machine), and who acts.
 
-    def __init__(self, state_dir: Path, sandbox: Path | None, actor: Actor) -> None:
+    With `elsewhere` the log is another host's: what it tells of that one is not held against this.
+    """
+
+    def __init__(
+        self, state_dir: Path, sandbox: Path | None, actor: Actor, *, elsewhere: bool = False
+    ) -> None:
+        self.elsewhere = elsewhere
         self.state_dir = state_dir
         self.sandbox = sandbox
         self.actor = actor
@@ -220,6 +226,8 @@ class Session:
         from atomicstate.engine.observe import news
 
         system = self.system()
+        if self.elsewhere:
+            return system
         status = self.host_status(fresh=True)
         self._news = news(system, status, self.overlay_state(fresh=True))
         if not self._news:

@@ -11,8 +11,13 @@ from atomicstate.cli.render.status import pending_lines
 from atomicstate.cli.terminal import clean, counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from atomicstate.cli.terminal import Look
+    from atomicstate.engine.elsewhere import Built
+    from atomicstate.engine.points import Point
     from atomicstate.engine.replay import Replayed, Restored
+    from atomicstate.engine.results import DocumentResult
     from atomicstate.engine.undo import Proposal, Undone
 
 
@@ -57,6 +62,33 @@ def restoring_text(found: Replayed, look: Look) -> str:
     differs = found.differs
     diff = diff_lines(differs.recipe_after, differs.recipe_before, "image.yml", look)
     return "\n".join(diff or ["The recipe stays as it is."])
+
+
+def building_text(point: Point, recipe: DocumentResult, directory: Path, look: Look) -> str:
+    """What is to be built, and where."""
+    make = "" if directory.exists() else ", which is made for it"
+    heading = f"The state after event {point.seq}, to build in {clean(str(directory))}{make}"
+    lines = recipe.content.decode().splitlines()
+    return "\n".join([look.paint(heading, "heading"), *map(clean, lines)])
+
+
+def built_text(built: Built, look: Look) -> str:
+    """What was staged in the other sandbox, and how it is started."""
+    where = clean(built.directory)
+    staged = look.paint(f"Staged {built.checksum[:12]}", "bold")
+    lines = [
+        f"{staged} in {where}: the state after event {built.point} boots there next;"
+        f" `atomicstate sandbox reboot {where}` starts it."
+    ]
+    if not built.same_base:
+        lines.append(
+            look.paint(
+                f"It is built on what {clean(built.base)} is there ({built.base_id[:19]}), not on"
+                " the image of then: its packages may be others.",
+                "yellow",
+            )
+        )
+    return "\n".join(lines)
 
 
 def restored_text(result: Restored, look: Look) -> str:
