@@ -86,6 +86,7 @@ def tutorial_debs(directory: Path) -> list[Path]:
         deb(directory, "player"),
         deb(directory, "server"),
         deb(directory, "paint"),
+        deb(directory, "gallery", conflicts="paint"),
     ]
 
 

@@ -95,7 +95,7 @@ def _picked(session: Session, request: Request) -> Request:
     from atomicstate.cli.render.status import pending_lines
     from atomicstate.engine import apply as engine
 
-    actions = engine.propose(session, request).actions
+    actions = engine.preview(session, request).actions
     look = look_of(sys.stderr)
 
     def chosen(places: frozenset[int]) -> Request:
@@ -106,7 +106,7 @@ def _picked(session: Session, request: Request) -> Request:
         if not places:
             return ["Nothing is chosen."]
         try:
-            proposal = engine.propose(session, chosen(places))
+            proposal = engine.preview(session, chosen(places))
         except AtomicstateError as error:
             return [look.paint(clean(text), "red") for text in (error.message, error.hint) if text]
         return diff_lines(proposal.recipe_before, proposal.recipe, "image.yml", look)
