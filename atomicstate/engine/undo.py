@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from atomicstate.engine.blobbed import store_plan
 from atomicstate.engine.pending import results_of
-from atomicstate.engine.selecting import keys_of, shown, span, transaction_named
+from atomicstate.engine.selecting import keys_of, shown, spans, transaction_named
 from atomicstate.engine.undo_live import Back, UndoTransaction, back
 from atomicstate.engine.unfinished import resume_live, warn_unfinished
 from atomicstate.errors import ConflictError, NoOperationError, NotFoundError, ValidationError
@@ -174,8 +174,7 @@ def _changes(session: Session, words: Sequence[str]) -> list[Change]:
     if not words:
         raise ValidationError("name what is meant: an event (12), a range (12-15), a transaction")
     found: dict[int, Change] = {}
-    for word in words:
-        numbers = span(session, word)
+    for word, numbers in spans(session, words):
         of_word = _of_id(session, word) if numbers is None else _of_span(session, word, numbers)
         found.update((change.seq, change) for change in of_word)
     return list(found.values())

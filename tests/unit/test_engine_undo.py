@@ -118,9 +118,20 @@ def test_undoing_an_undo_swaps_its_sets(machine):
 def test_a_range_takes_every_action_in_it_and_the_rest_is_passed_over(machine):
     first = add(machine, "jq", live=True)
     last = add(machine, "tree", live=True)
-    result = undone(machine, f"{first}-{last}", f"{first - 2}-{last}")
+    result = undone(machine, f"{first - 2}-{last}")
     assert result.void == (first, last)
     assert machine.host.tree == {"bash", "coreutils"}
+
+
+def test_ranges_that_overlap_are_refused(machine):
+    first = add(machine, "jq", live=True)
+    last = add(machine, "tree", live=True)
+    before = len(machine.events())
+    for words in ((f"{first}-{last}", f"{first - 2}-{last}"), (f"{last}", f"{first}-{last}")):
+        with pytest.raises(ValidationError, match="overlap"):
+            undone(machine, *words)
+    assert len(machine.events()) == before
+    assert undone(machine, str(first), f"{last}-{last}").void == (first, last)
 
 
 def test_head_and_a_tag_name_one_event(machine):

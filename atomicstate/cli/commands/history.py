@@ -130,7 +130,11 @@ def tag(app: App, name: str, point: str | None, *, delete: bool) -> None:
     from atomicstate.engine import marks
 
     with app.session() as session:
-        body, seq = marks.untag(session, name) if delete else marks.tag(session, name, point or "@")
+        body, seq = (
+            marks.untag(session, name)
+            if delete
+            else marks.tag(session, name, "@" if point is None else point)
+        )
     said = f"is event {body.point}" if body.point else "is gone"
     app.answer(
         lambda: {"seq": seq, "name": body.name, "point": body.point},
