@@ -161,8 +161,8 @@ def _left_lines(proposal: ApplyProposal, look: Look) -> list[str]:
     """What does not go in, and what is given up."""
     lines = []
     for sentence, seqs in (
-        ("stay pending", proposal.left_out),
-        ("stay held back since a rollback; name them to bring them in again", proposal.held),
+        ("left out, and pending still", proposal.left_out),
+        ("held back since a rollback still; what is named comes in again", proposal.held),
     ):
         if seqs:
             lines.append(f"  {' '.join(f'#{seq}' for seq in seqs)}: {sentence}")
