@@ -38,6 +38,8 @@ COMMIT = 1000
 
 BEGIN = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000
+CYCLE = 6 * 5 + 30 + 13
+"""Events of a cycle: after whole ones nothing is under way, and what boots is the newest."""
 _NAMES = 200
 _APPLY_STEPS = ("config", "containerfile", "build", "switch", "promote")
 
