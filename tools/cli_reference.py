@@ -40,6 +40,19 @@ Colour, progress and a pager (`PAGER`, for what is longer than the screen) are f
 order: what was under way is taken back, or named by `status`. `log --follow` ends with 130 after
 Ctrl-C and with 0 after SIGTERM.
 
+## Points
+
+Wherever POINT stands, a point of the history is meant: the state right after an event. It is
+
+- the event's number, `12` or `#12`; `HEAD` (or `@`) is the newest, `HEAD~3` three before it;
+- a transaction, by its id or the start of it: its last event;
+- a name that `tag` gave;
+- a time, `2026-11-24 14:30`, `yesterday` or `@{2 hours ago}`: the last event before it;
+- a deployment, `booted`, `staged`, `rollback` or `applied` (what boots next): what is in it.
+
+One that is not there, or that could be several, is answered with what was near. SEL, of `apply`,
+`undo` and `redo`, is an action's number, a range (`12-15`), a transaction, a tag, or `HEAD~2`.
+
 ## Exit statuses
 
 | status | errorCode | meaning |

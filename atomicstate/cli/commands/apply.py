@@ -117,11 +117,13 @@ def _picked(session: Session, request: Request) -> Request:
 
 @verb("switch", waits=True)
 @click.argument("image")
-def switch(app: App, image: str) -> None:
+@remark
+def switch(app: App, image: str, *, note: str | None) -> None:
     """Change the base to IMAGE, and apply.
 
     Everything else that is pending goes along. IMAGE must be in local storage.
     """
+    check_remark(note)
     app.must_ask()
     from atomicstate.engine import base as engine
 
@@ -132,6 +134,7 @@ def switch(app: App, image: str) -> None:
         app.ask("Build on it, and boot that next?")
         with app.reporting() as reporter:
             result = engine.switch(session, proposal, reporter)
+        add_remark(session, result.transaction, note)
     _answer(app, result)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atomicstate.cli.remarks import add_remark, check_remark, remark
 from atomicstate.cli.terminal import Look, clean
 from atomicstate.cli.verbs import verb
 
@@ -28,13 +29,15 @@ _ETC = {
 @click.option(
     "--discard-staged", is_flag=True, help="Drop a staged deployment that others made, too."
 )
-def rollback(app: App, *, to: str, discard_staged: bool) -> None:
+@remark
+def rollback(app: App, *, to: str, discard_staged: bool, note: str | None) -> None:
     """Let an earlier deployment boot next.
 
     Drops what is staged; with nothing staged the deployment before the booted one boots next, with
     /etc as it was then. --to stages the image of a transaction again, with today's /etc merged.
     What it takes away stays recorded, and is held back until an apply names it.
     """
+    check_remark(note)
     app.must_ask()
     from atomicstate.engine import rollback as engine
     from atomicstate.events.asjson import fields_of
@@ -45,6 +48,7 @@ def rollback(app: App, *, to: str, discard_staged: bool) -> None:
         app.ask("Boot that next?")
         with app.reporting() as reporter:
             result = engine.carry_out(session, proposal, reporter, to=to)
+        add_remark(session, result.transaction, note)
     app.answer(lambda: fields_of(result), lambda look: _result_text(app, result, look))
 
 
