@@ -83,6 +83,20 @@ def ignore() -> None:
     _state.pending = False
 
 
+@contextmanager
+def ctrl_c_left_alone() -> Iterator[None]:
+    """Inside, Ctrl-C is for the program that has the terminal meanwhile, a pager say."""
+    before = signal.signal(signal.SIGINT, _leave_alone)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _leave_alone(_number: int, _frame: FrameType | None) -> None:
+    """Not ignored: what is started would ignore it too."""
+
+
 def _handle(number: int, _frame: FrameType | None) -> None:
     if _state.came:
         os.write(2, _AT_ONCE)

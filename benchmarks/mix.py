@@ -38,6 +38,8 @@ COMMIT = 1000
 
 BEGIN = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000
+CYCLE = 6 * 5 + 30 + 13
+"""Events of a cycle: after whole ones nothing is under way, and what boots is the newest."""
 _NAMES = 200
 _APPLY_STEPS = ("config", "containerfile", "build", "switch", "promote")
 
@@ -108,6 +110,16 @@ class _Life:
     def _uuid(self) -> str:
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
+    def _transaction(self) -> str:
+        """A UUIDv7 of the next event's time, as the engine makes them."""
+        milliseconds = (BEGIN + self._seq * SECOND) // 1_000_000
+        low = self._random.getrandbits(74)
+        return str(
+            uuid.UUID(
+                int=milliseconds << 80 | 7 << 76 | low >> 62 << 64 | 2 << 62 | low & ((1 << 62) - 1)
+            )
+        )
+
     def drafts(self) -> Iterator[Draft]:
         base = "localhost/base:1"
         digest = "sha256:" + self._hex(256)
@@ -132,7 +144,7 @@ class _Life:
     def _live(self) -> Iterator[Draft]:
         name = self._random.choice(self._packages)
         change = PackageChange("install", name, "1.0-1", "amd64")
-        plan, transaction = Plan((change,)), self._uuid()
+        plan, transaction = Plan((change,)), self._transaction()
         for body in (
             TransactionBegun("live", action="package.added", names=(name,), plan=plan),
             StepSkipped("overlay", "nothing to do"),
@@ -149,7 +161,7 @@ class _Life:
         return self._draft("package add", PackageAdded(names, False))
 
     def _apply(self, base: str, digest: str) -> Iterator[Draft]:
-        transaction, checksum = self._uuid(), self._hex(256)
+        transaction, checksum = self._transaction(), self._hex(256)
         begun = TransactionBegun(
             "apply",
             add=tuple(self._pending),

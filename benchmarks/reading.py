@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atomicstate.engine.session import SNAPSHOT, Session
+from atomicstate.engine.session import SNAPSHOTS, Session
 from atomicstate.events.codec import GENESIS
 from atomicstate.events.event import Actor
 from atomicstate.projectors import system as view
@@ -43,7 +43,7 @@ def leave_snapshot(state: State) -> None:
     system = replayed(state)
     with state.open_log(write=False) as log:
         head = log.head()
-    state.snapshots.save(SNAPSHOT, str(view.VERSION), head.seq, head.hash, system.to_bytes())
+    state.snapshots.save(SNAPSHOTS[0], str(view.VERSION), head.seq, head.hash, system.to_bytes())
 
 
 def _rounds(bench: Bench) -> int:

@@ -31,13 +31,27 @@ writes while it reads: where the log breaks half-way the envelope holds both, th
 break and the error.
 
 `package add`, `package remove`, `base set`, `base update`, `apply`, `switch`, `rollback`, `undo`,
-`redo`, `replay --restore`, `replay --apply`, `leave`, `resume`, `abort` and `sandbox destroy` ask
-before they change anything. Without a terminal they need `-y`. The others never ask, and take
-`-y` all the same.
+`redo`, `replay --restore`, `replay --apply`, `replay --sandbox`, `leave`, `resume`, `abort`,
+`prune` and `sandbox destroy` ask before they change anything. Without a terminal they need `-y`.
+The others never ask, and take `-y` all the same.
 
-Colour and progress are for terminals; `NO_COLOR` turns colour off. Ctrl-C and SIGTERM end a run in
+Colour, progress and a pager (`PAGER`, for what is longer than the screen) are for terminals;
+`NO_COLOR` turns colour off. Ctrl-C and SIGTERM end a run in
 order: what was under way is taken back, or named by `status`. `log --follow` ends with 130 after
 Ctrl-C and with 0 after SIGTERM.
+
+## Points
+
+Wherever POINT stands, a point of the history is meant: the state right after an event. It is
+
+- the event's number, `12` or `#12`; `HEAD` (or `@`) is the newest, `HEAD~3` three before it;
+- a transaction, by its id or the start of it: its last event;
+- a name that `tag` gave;
+- a time, `2026-11-24 14:30`, `yesterday` or `@{2 hours ago}`: the last event before it;
+- a deployment, `booted`, `staged`, `rollback` or `applied` (what boots next): what is in it.
+
+One that is not there, or that could be several, is answered with what was near. SEL, of `apply`,
+`undo` and `redo`, is an action's number, a range (`12-15`), a transaction, a tag, or `HEAD~2`.
 
 ## Exit statuses
 

@@ -75,6 +75,7 @@ class Catalog:
         given_remove: Sequence[str] = (),
         versions: Mapping[str, str] | None = None,
         unclean: bool = False,
+        bare: bool = False,
     ) -> Plan:
         """What installing and removing these names does, on top of the tree and what is given.
 
@@ -84,7 +85,8 @@ class Catalog:
 
         `versions` are those that names (`name` or `name:architecture`) shall have where they are
         offered still. With `unclean` a tree whose last change was cut short is taken as it is:
-        for a plan that is not to be carried out in it.
+        for a plan that is not to be carried out in it. With `bare` the tree is seen without the
+        overlay on its /usr, which must be there.
 
         Raises ValidationError, NotFoundError naming every unknown name, LockedError, and AptError
         for what can't be: with libapt's reasons, or because the system needs what would go.
@@ -100,6 +102,7 @@ class Catalog:
             given_remove=validate_names(given_remove),
             versions=dict(versions or {}),
             unclean=unclean,
+            bare=bare,
         )
         answer = self._ask(request, _ignore)
         if not isinstance(answer, protocol.Resolved):

@@ -32,6 +32,7 @@ class Request(Struct, frozen=True):
     given_remove: tuple[str, ...] = ()
     versions: dict[str, str] = {}
     unclean: bool = False
+    bare: bool = False
 
 
 class Progress(Struct, frozen=True, tag="progress"):

@@ -44,6 +44,13 @@ _LOCKS = (ADMIN / "lock-frontend", ADMIN / "lock")
 _FLOCK = "hhqqi"
 
 
+def uncover(root: Path) -> None:
+    """Take what lies over /usr of `root` off, in this worker's namespace alone. Raises OSError."""
+    if _libc.umount2(os.fsencode(root / "usr"), _MNT_DETACH) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(root / "usr"))
+
+
 def enter(root: Path) -> None:
     """Go into `root` for good. Everything that is imported must be imported by now."""
     os.chroot(root)

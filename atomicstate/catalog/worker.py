@@ -71,6 +71,8 @@ def main(descriptor: int, root: Path) -> None:
     os.close(null)
     try:
         apt = apt_pkg()
+        if request.bare:
+            tree.uncover(root)
         tree.enter(root)
         child = os.fork()
     except (AtomicstateError, OSError) as error:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from atomicstate.cli.failures import Told, as_data, as_error
-from atomicstate.cli.terminal import Look, can_ask, clean, look_of
+from atomicstate.cli.terminal import Look, can_ask, clean, is_terminal, look_of
 from atomicstate.errors import CanceledError, ValidationError, from_os_error
+from atomicstate.interrupts import ctrl_c_left_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -90,12 +91,29 @@ class App:
 
     # -- answering -----------------------------------------------------------------------------
 
-    def answer(self, data: Callable[[], Any], text: Callable[[Look], str]) -> None:
-        """Give the answer: `data` in the envelope, or `text`. Only one of them is made."""
+    def answer(
+        self, data: Callable[[], Any], text: Callable[[Look], str], *, paged: bool = False
+    ) -> None:
+        """Give the answer: `data` in the envelope, or `text`. Only one of them is made.
+
+        `paged`: it may be long, and is to be read.
+        """
         if self.json:
             envelope(data(), None)
+        elif paged:
+            self.page(text(self.look))
         else:
             say(text(self.look))
+
+    def page(self, text: str) -> None:
+        """Write `text`; what is longer than the terminal goes through the person's pager."""
+        if 0 < self.look.height <= text.count("\n") + 1 and is_terminal(sys.stdin):
+            import click
+
+            with ctrl_c_left_alone(), writing():
+                click.echo_via_pager(text.rstrip("\n"))
+        else:
+            say(text)
 
     def show(self, text: Callable[[Look], str]) -> None:
         """Show what a question is about: beside the answer, where that is for a program."""

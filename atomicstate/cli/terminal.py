@@ -143,3 +143,8 @@ def size(count: int) -> str:
         units.pop(0)
     number = f"{value:.0f}" if units[0] == "B" or value >= 100 else f"{value:.1f}"  # noqa: PLR2004
     return f"{sign}{number} {units[0]}"
+
+
+def counted(count: int, word: str) -> str:
+    """A number of things, `word` is one of: `1 event`, `2 events`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -92,6 +92,12 @@ class Repeating(click.Command):
         return super().parse_args(ctx, spread)
 
 
+class Running(click.Command):
+    """A command that runs another: what follows that one's name is its own, options too."""
+
+    allow_interspersed_args = False
+
+
 def group(name: str, help_text: str, lazy: Mapping[str, str]) -> LazyGroup:
     """A group of commands under one word."""
     return LazyGroup(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from atomicstate.engine import documents, transactions
+from atomicstate.engine import documents, together, transactions
 from atomicstate.engine.apply_steps import RECIPE, ApplyTransaction, file_digest
 from atomicstate.engine.pending import results_of
 from atomicstate.engine.results import ApplyProposal, ApplyResult
@@ -33,20 +33,33 @@ def propose(session: Session, request: Request = EVERYTHING) -> ApplyProposal:
     """What an apply of what `request` selects would do, by default of all that is pending.
 
     Raises InterruptedWorkError, ConflictError (what boots next is foreign, something staged would
-    be lost, or a part can't be applied without another), NoOperationError, and what a word of the
-    request that means nothing raises.
+    be lost, or a part can't be applied without another), NoOperationError, AptError (libapt says
+    that a part would mean something else), and what a word of the request that means nothing
+    raises.
     """
+    system, proposal = _previewed(session, request)
+    then = system.selection(proposal.parent).union(proposal.add).difference(proposal.drop)
+    together.check(session, system, then, proposal)
+    return proposal
+
+
+def preview(session: Session, request: Request) -> ApplyProposal:
+    """As `propose`, without asking libapt: for who chooses still."""
+    return _previewed(session, request)[1]
+
+
+def _previewed(session: Session, request: Request) -> tuple[System, ApplyProposal]:
     system = session.observe()
     refuse_unfinished(session, system)
     system, parent = _parent(session, system, request)
     there = system.selection(parent)
     waiting, back = against(system, there), held(system, there)
     if not waiting and not request.selected:
-        raise NoOperationError(_nothing_pending(request), hint=_where_held(back))
+        raise NoOperationError(_nothing_pending(request, back), hint=_where_held(back))
     chosen = select(session, system, request, waiting, back)
     if not chosen:
         raise NoOperationError("nothing is left to apply; nothing was changed")
-    return _proposal(session, system, parent, tuple(sorted(chosen)))
+    return system, _proposal(session, system, parent, tuple(sorted(chosen)))
 
 
 def carry_out(session: Session, proposal: ApplyProposal, reporter: Reporter) -> ApplyResult:
@@ -167,12 +180,13 @@ def _foreign(system: System) -> ConflictError:
     )
 
 
-def _nothing_pending(request: Request) -> str:
+def _nothing_pending(request: Request, back: Sequence[Pending]) -> str:
     if request.onto:
         return f"nothing is pending on top of {request.onto}; nothing was changed"
     if request.discard_staged:
         return "nothing is pending on top of what is booted; nothing was changed"
-    return "nothing is pending: what boots next holds all that is wanted"
+    rest = "all else that is wanted" if back else "all that is wanted"
+    return f"nothing is pending: what boots next holds {rest}"
 
 
 def _where_held(back: Sequence[Pending]) -> str:

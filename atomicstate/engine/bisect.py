@@ -7,7 +7,7 @@ was found so far lies in a file of the state directory, so a kill loses one answ
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -20,7 +20,7 @@ from atomicstate.errors import (
     NotFoundError,
     ValidationError,
 )
-from atomicstate.events.asjson import kind, rfc3339
+from atomicstate.events.asjson import fields_of, kind, rfc3339
 from atomicstate.events.bodies import ACTIONS
 from atomicstate.files import make_directory, write_atomically
 from atomicstate.host.ports import LABEL_LOG
@@ -60,7 +60,8 @@ class Bisection(Struct, frozen=True):
 class Finding(Struct, frozen=True):
     """Where a bisection stands: `event` is the culprit once `left` is 1 and nothing was skipped.
 
-    `suspects` are the numbers that can't be told apart, by who and when for the first of them.
+    `suspects` are the numbers that can't be told apart. Kind, data, user and time are of the last
+    of them.
     """
 
     left: int
@@ -70,6 +71,7 @@ class Finding(Struct, frozen=True):
     user: str
     time: str
     verdicts: dict[int, str]
+    data: dict[str, Any] = {}
 
 
 def start(session: Session, bad: str, good: str) -> Finding:
@@ -123,7 +125,7 @@ def run(session: Session, argv: Sequence[str], reporter: Reporter) -> Finding:
         state = _load(session)
         while (middle := _middle(state)) is not None:
             left = len(_suspects(state))
-            reporter.note(f"{left} actions are left: trying the state after event {middle}")
+            reporter.note(f"{left} actions can have done it: trying the state after event {middle}")
             verdict = _try(session, middle, argv, reporter)
             reporter.note(f"the state after event {middle} is {verdict}")
             state = msgspec.structs.replace(state, verdicts={**state.verdicts, middle: verdict})
@@ -207,6 +209,7 @@ def _finding(session: Session, state: Bisection) -> Finding:
         user=event.actor.user,
         time=rfc3339(event.time),
         verdicts=state.verdicts,
+        data=fields_of(event.body),
     )
 
 

@@ -51,10 +51,14 @@ def recipe_document(session: Session, system: System, seqs: Iterable[int]) -> Do
     return _document(writer.write(recipe_of(system, seqs, found_recipe(session, system))))
 
 
-def containerfile_document(session: Session, system: System, seqs: Iterable[int]) -> DocumentResult:
-    """The Containerfile of the actions `seqs`."""
+def containerfile_document(
+    session: Session, system: System, seqs: Iterable[int], *, on: str = ""
+) -> DocumentResult:
+    """The Containerfile of the actions `seqs`; `on` is the id of an image that stands in for the
+    base."""
     seqs = frozenset(seqs)
     base, base_id, _architecture = base_of(system, seqs)
+    base_id = on or base_id
     found = found_recipe(session, system)
     dialect = adopted(system).dialect
     return _document(renderer.render(layers(system, seqs, found), base_id, base, dialect))

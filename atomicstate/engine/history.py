@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from atomicstate.engine import documents
+from atomicstate.engine import documents, transactions
 from atomicstate.engine.blobbed import recorded_plan
+from atomicstate.engine.pending import results_of
 from atomicstate.events.asjson import kind
-from atomicstate.events.bodies import NoteAdded
+from atomicstate.events.bodies import NoteAdded, TransactionBegun
 from atomicstate.events.event import Event, UnknownEvent
-from atomicstate.projectors.pending import kept
+from atomicstate.projectors import state
+from atomicstate.projectors.pending import ADD, DROP, Pending, kept
 from atomicstate.projectors.recipe import base_of
 from atomicstate.projectors.transactions import Transaction
+from atomicstate.store.search import Query, holds, search
 
 if TYPE_CHECKING:
     from atomicstate.engine.points import Point
+    from atomicstate.engine.results import PendingResult
     from atomicstate.engine.session import Session
     from atomicstate.events.plan import PackageChange
     from atomicstate.projectors.system import System
@@ -109,8 +113,9 @@ def changes(session: Session, seq: int) -> tuple[PackageChange, ...]:
 class Shown(Struct, frozen=True):
     """One event, and the transaction that it belongs to, if any, with all its events.
 
-    `changes` is what the action resolved to, `recipe_before` and `recipe_after` what the event
-    (or the whole transaction) changed in the recipe.
+    `whole`: it is the transaction that is shown, and the event is its begin. `changes` is what the
+    action resolved to, `actions` what an apply added and dropped, `recipe_before` and
+    `recipe_after` what the event (or the whole transaction) changed in the recipe.
     """
 
     event: Event | UnknownEvent
@@ -120,43 +125,79 @@ class Shown(Struct, frozen=True):
     notes: list[str]
     recipe_before: bytes
     recipe_after: bytes
+    whole: bool = False
+    actions: list[PendingResult] = []
 
 
 def show(session: Session, point: Point) -> Shown:
-    """Everything about the event at `point`. Raises NotFoundError for what is before the first."""
-    from atomicstate.store.search import Query, holds, search
+    """Everything about the event, or the transaction, at `point`.
 
+    Raises NotFoundError for what is before the first.
+    """
     event, record_hash = session.log.get(point.seq)
-    stop = session.log.head().seq + 1
-    story, notes = None, []
-    if event.transaction:
-        ours = Query(
-            (holds(event.transaction.encode()),),
-            (lambda found: found.transaction == event.transaction,),
-        )
-        # A transaction is written in one go: its begin is near, its end may be a boot away.
-        start = _begin_of(session, event.transaction, point.seq)
-        story = Transaction.of(found.event for found in search(session.log, ours, start, stop))
-    for found in search(session.log, Query((holds(b"note.added"),)), point.seq, stop):
-        body = found.event.body
-        if isinstance(body, NoteAdded) and body.point == point.seq:
-            notes.append(body.text)
-    before = max((story.first if story and event.seq == story.last else point.seq) - 1, 0)
+    story = _story_of(session, event) if event.transaction else None
+    whole = bool(point.transaction) and story is not None
+    if story and whole:
+        event, record_hash = session.log.get(story.first)
+    ended = story is not None and point.seq == story.last
+    actions: list[PendingResult] = []
+    if story and ended and story.mode == state.APPLY:
+        actions, before, after = _applied(session, story)
+    else:
+        first = story.first if story and ended else point.seq
+        before, after = _recipe_at(session, max(first - 1, 0)), _recipe_at(session, point.seq)
+    action = story.action if story and whole and story.action else event.seq
     return Shown(
         event=event,
         hash=record_hash.hex(),
         transaction=story,
-        changes=changes(session, point.seq) if isinstance(event, Event) else (),
-        notes=notes,
-        recipe_before=_recipe_at(session, before),
-        recipe_after=_recipe_at(session, point.seq),
+        changes=changes(session, action) if isinstance(event, Event) else (),
+        notes=_notes(session, {event.seq, point.seq}),
+        recipe_before=before,
+        recipe_after=after,
+        whole=whole,
+        actions=actions,
     )
+
+
+def _story_of(session: Session, event: Event | UnknownEvent) -> Transaction | None:
+    """The story of the transaction that `event` belongs to."""
+    # It is written in one go: its begin is near, its end may be a boot away.
+    start = _begin_of(session, event.transaction, event.seq)
+    return Transaction.of(transactions.events_of(session, event.transaction, start))
+
+
+def _applied(session: Session, story: Transaction) -> tuple[list[PendingResult], bytes, bytes]:
+    """What an apply added and dropped, and the recipe of what it was built on, and of its own."""
+    begun = session.event(story.first).body
+    system = session.system_at(story.first)
+    if not isinstance(begun, TransactionBegun) or begun.parent not in system.selections:
+        return [], b"", b""
+    there = system.selection(begun.parent)
+    items = [
+        Pending(seq, system.actions[seq].kind, system.actions[seq].names, system.actions[seq], sign)
+        for seqs, sign in ((begun.add, ADD), (begun.drop, DROP))
+        for seq in seqs
+    ]
+    then = there.union(begun.add).difference(begun.drop)
+    before = documents.recipe_document(session, system, there).content
+    return (
+        results_of(session, items),
+        before,
+        documents.recipe_document(session, system, then).content,
+    )
+
+
+def _notes(session: Session, seqs: set[int]) -> list[str]:
+    """The remarks on one of these events, oldest first."""
+    query = Query((holds(b"note.added"),))
+    found = search(session.log, query, min(seqs), session.log.head().seq + 1)
+    bodies = (item.event.body for item in found)
+    return [body.text for body in bodies if isinstance(body, NoteAdded) and body.point in seqs]
 
 
 def _begin_of(session: Session, transaction: str, seq: int) -> int:
     """The number of the transaction's first event, looked for backward from one of its own."""
-    from atomicstate.store.search import Query, holds, search
-
     begun = Query(
         (holds(transaction.encode()),),
         (lambda found: found.transaction == transaction and kind(found) == "transaction.begun",),

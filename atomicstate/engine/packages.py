@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from atomicstate.catalog.names import validate_names
@@ -13,7 +14,7 @@ from atomicstate.errors import AptError, ConflictError, HostError, NoOperationEr
 from atomicstate.events.bodies import PackageAdded, PackageRemoved, TransactionBegun
 from atomicstate.events.ids import new_id
 from atomicstate.machine import table
-from atomicstate.projectors.pending import kept, pending
+from atomicstate.projectors.pending import booted, kept, pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,14 +44,14 @@ def propose(session: Session, verb: str, names: Sequence[str], *, live: bool) ->
     wishes = _Wishes(session, system)
     catalog = session.host.catalog
     waiting = pending(system)
-    plan = catalog.resolve(
-        names if verb == ADD else (),
-        names if verb == REMOVE else (),
-        given_install=_given(waiting, "package.added"),
-        given_remove=_given(waiting, "package.removed"),
-        unclean=bool(system.broken),
-    )
-    installed = catalog.installed(names)
+    install, remove = (names, ()) if verb == ADD else ((), names)
+    comes, goes = _given(waiting, "package.added"), _given(waiting, "package.removed")
+    resolve = partial(catalog.resolve, install, remove, unclean=bool(system.broken))
+    plan = resolve(given_install=comes, given_remove=goes)
+    installed = catalog.installed((*names, *comes, *goes))
+    if live and not (installed.keys() >= {*comes} and installed.keys().isdisjoint(goes)):
+        # Some of it is for the next image alone: what is done now must do without.
+        plan = resolve()
     needless = wishes.needless(verb, names, installed)
     left = tuple(name for name in names if name not in needless)
     if not left:
@@ -108,13 +109,15 @@ class _Wishes:
     def __init__(self, session: Session, system: System) -> None:
         self._last: dict[str, tuple[str, bool]] = {}
         self._brought: set[str] = set()
-        for seq in sorted(kept(system)):
+        wanted = kept(system)
+        for seq in sorted(wanted):
             action = system.actions[seq]
             if action.kind not in _KINDS.values():
                 continue
             for name in action.names:
                 self._last[name] = (action.kind, name in action.in_base)
-            if action.kind == "package.added":
+        for seq in wanted | _there_still(session, system):
+            if system.actions[seq].kind == "package.added":
                 self._brought.update(change.name for change in recorded_plan(session, seq).comes)
 
     def needless(self, verb: str, names: Sequence[str], installed: dict[str, str]) -> set[str]:
@@ -159,6 +162,17 @@ class _Wishes:
                 not kind and name in installed and name not in self._brought
             )
         return kind == "package.removed" or (not kind and name not in installed)
+
+
+def _there_still(session: Session, system: System) -> set[int]:
+    """The actions that nobody wants any more, or that are held, and whose effect runs now."""
+    gone = system.actions.keys() - kept(system)
+    if not gone:
+        return set()
+    boot = session.host_status().boot
+    here = booted(system) or frozenset()
+    live = (seq for seq in gone - here if system.actions[seq].live)
+    return (gone & here) | {seq for seq in live if session.event(seq).boot == boot}
 
 
 def _given(waiting: Sequence[Pending], kind: str) -> tuple[str, ...]:

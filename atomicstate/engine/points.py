@@ -13,28 +13,32 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from atomicstate.errors import ConflictError, NotFoundError, ValidationError
+from atomicstate.events.asjson import kind, rfc3339
 
 if TYPE_CHECKING:
     from atomicstate.engine.session import Session
     from atomicstate.projectors.system import System
 
 DEPLOYMENTS = ("booted", "staged", "rollback", "applied")
-HEAD = re.compile(r"(?:HEAD|@)(?:~(\d{1,18}))?", re.ASCII)
+HEAD = re.compile(r"(?:HEAD|@)(?:~(\d{0,18}))?", re.ASCII)
 # A number has no leading zero; the id of a transaction begins with one.
 _NUMBER = re.compile(r"#?(0|[1-9][0-9]{0,17})", re.ASCII)
 _AT = re.compile(r"@\{(.+)\}")
+_NEAR_IDS = 4
 _HINT = "a point is 12, HEAD~3, a transaction, a tag, a time, booted, staged, rollback or applied"
 
 
 class Point(Struct, frozen=True):
     """The event `seq` (0: before the first); of a deployment also its key in the view.
 
-    With a key, the actions are those in that deployment, not all that were wanted then.
+    With a key, the actions are those in that deployment, not all that were wanted then. Of a
+    transaction it has the id, and `seq` is its last event.
     """
 
     seq: int
     text: str
     key: str | None = None
+    transaction: str = ""
 
 
 def resolve(session: Session, text: str) -> Point:
@@ -55,32 +59,25 @@ def resolve(session: Session, text: str) -> Point:
     tags = session.system().tags
     if word in tags:
         return Point(tags[word], text)
-    if found := _transactions(session, word.lower()):
-        [transaction] = _only(found, text)
-        return Point(found[transaction], text)
+    if found := _transaction(session, word):
+        return found
     return _at_time(session, word, text)
 
 
-def _transactions(session: Session, start: str) -> dict[str, int]:
-    """The transactions whose id begins with `start`, each with the number of its last event."""
-    from atomicstate.engine.transactions import can_be_id
-    from atomicstate.store.search import Query, holds, search
+def _transaction(session: Session, start: str) -> Point | None:
+    """The last event of the transaction whose id begins with `start`; None where there is none."""
+    from atomicstate.engine.transactions import events_of, matching
 
-    if not can_be_id(start):
-        return {}
-    query = Query((holds(start.encode()),), (lambda event: event.transaction.startswith(start),))
-    log = session.log
-    found: dict[str, int] = {}
-    for item in search(log, query, 1, log.head().seq + 1):
-        found[item.event.transaction] = item.event.seq
-    return found
-
-
-def _only(found: dict[str, int], text: str) -> dict[str, int]:
+    found = matching(session, start)
     if len(found) > 1:
-        near = ", ".join(list(found)[:4])
-        raise NotFoundError(f"{text!r} begins {len(found)} transactions: {near}")
-    return found
+        near = ", ".join(item.id for item in found[-_NEAR_IDS:])
+        raise NotFoundError(
+            f"{start!r} begins {len(found)} transactions", hint=f"give more of it: {near}"
+        )
+    if not found:
+        return None
+    *_before, last = events_of(session, found[0].id, found[0].seq)
+    return Point(last.seq, start, transaction=last.transaction)
 
 
 def _counted(session: Session, word: str) -> int | None:
@@ -88,14 +85,19 @@ def _counted(session: Session, word: str) -> int | None:
     if match := _NUMBER.fullmatch(word):
         return int(match[1])
     if match := HEAD.fullmatch(word):
-        return session.log.head().seq - int(match[1] or 0)
+        back = {None: 0, "": 1}.get(match[1])
+        return session.log.head().seq - (int(match[1]) if back is None else back)
     return None
 
 
 def _numbered(session: Session, seq: int, text: str) -> Point:
     head = session.log.head().seq
     if not 0 <= seq <= head:
-        raise NotFoundError(f"there is no event {text!r}: the log has {head}")
+        event, _hash = session.log.get(head)
+        raise NotFoundError(
+            f"there is no event {text!r}: the log has {head}",
+            hint=f"the newest is #{head} ({kind(event)}, {rfc3339(event.time)[:19]}Z)",
+        )
     return Point(seq, text)
 
 
@@ -135,15 +137,17 @@ def _at_time(session: Session, words: str, text: str) -> Point:
         time = parse_time(words)
     except ValidationError:
         raise NotFoundError(f"there is no point {text!r}", hint=_near(session, text)) from None
-    start = 1
-    if saved := session.saved_before(time):
-        start = saved + 1
+    start = session.state.snapshots.position_before(time, session.log) + 1
     return Point(first_at(session.log, time, start) - 1, text)
 
 
 def _near(session: Session, text: str) -> str:
     from difflib import get_close_matches
 
+    from atomicstate.engine.transactions import can_be_id, newest_ids
+
+    if can_be_id(text):
+        return f"the newest transactions are {newest_ids(session)}"
     names = [*session.system().tags, *DEPLOYMENTS, "HEAD"]
     near = get_close_matches(text, names, 3)
     return f"did you mean {' or '.join(near)}?" if near else _HINT

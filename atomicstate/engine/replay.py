@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
@@ -39,6 +39,14 @@ class Replayed(Struct, frozen=True):
     differs: Difference
 
 
+class Derived(NamedTuple):
+    """A point, the view there from the first event on, and the actions of its documents."""
+
+    point: Point
+    system: System
+    actions: frozenset[int]
+
+
 class Restoring(Struct, frozen=True):
     """What makes the actions of `point` wanted, and nothing else. `released` is held no more."""
 
@@ -62,8 +70,18 @@ def replay(session: Session, text: str) -> Replayed:
     Raises CorruptError where the log is not what was written, and what resolving the point
     raises.
     """
+    return told(session, derive(session, text))
+
+
+def derive(session: Session, text: str) -> Derived:
+    """As `replay`, without what there is to tell of it."""
     point = resolve(session, text)
-    system, seqs = _folded(session, point)
+    return Derived(point, *_folded(session, point))
+
+
+def told(session: Session, derived: Derived) -> Replayed:
+    """What there is to tell of a point."""
+    point, system, seqs = derived
     head, now = session.log.head().seq, documents.view(session, None)
     return Replayed(
         point=point,

@@ -80,15 +80,18 @@ def _meant(
     session: Session, system: System, words: Sequence[str], waiting: Mapping[int, Pending]
 ) -> set[int]:
     found: set[int] = set()
-    for word in words:
-        found |= _of_word(session, system, word, waiting)
+    for word, numbers in spans(session, words):
+        found |= _of_word(session, system, word, numbers, waiting)
     return found
 
 
 def _of_word(
-    session: Session, system: System, word: str, waiting: Mapping[int, Pending]
+    session: Session,
+    system: System,
+    word: str,
+    numbers: range | None,
+    waiting: Mapping[int, Pending],
 ) -> set[int]:
-    numbers = span(session, word)
     if numbers is None:
         return _of_transaction(session, word, waiting)
     found = {seq for seq in waiting if seq in numbers}
@@ -99,11 +102,27 @@ def _of_word(
     return found
 
 
-def span(session: Session, word: str) -> range | None:
-    """The numbers of events that `word` means: 12, 12-15, a tag, HEAD~2; None for another word.
+def spans(session: Session, words: Sequence[str]) -> list[tuple[str, range | None]]:
+    """Each word with the numbers of events that it means: 12, 12-15, a tag, HEAD~2; None for
+    another word.
 
-    Raises ValidationError, and NotFoundError for what comes before the first event.
+    Raises ValidationError, for two that overlap too, and NotFoundError for what comes before the
+    first event.
     """
+    found: list[tuple[str, range | None]] = []
+    for word in words:
+        numbers = _span(session, word)
+        for other, taken in found:
+            if numbers and taken and numbers.start < taken.stop and taken.start < numbers.stop:
+                raise ValidationError(
+                    f"{other} and {word} overlap: nothing was changed",
+                    hint="name each action once",
+                )
+        found.append((word, numbers))
+    return found
+
+
+def _span(session: Session, word: str) -> range | None:
     match = _NUMBERS.fullmatch(word)
     if match is None:
         if not HEAD.fullmatch(word) and word not in session.system().tags:

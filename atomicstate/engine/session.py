@@ -13,6 +13,7 @@ from atomicstate.events.event import Draft, UnknownEvent
 from atomicstate.projectors import system as view
 from atomicstate.projectors.fold import fold
 from atomicstate.store.log import CHECK_LIMIT
+from atomicstate.store.snapshots import Snapshot
 from atomicstate.store.state import State
 
 if TYPE_CHECKING:
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
     from atomicstate.store.blobs import Blobs
     from atomicstate.store.locks import Holder
     from atomicstate.store.log import Log
-    from atomicstate.store.snapshots import Snapshot
 
-SNAPSHOT = "system"
-SNAPSHOT_BEFORE = "system-before"
+SNAPSHOTS = ("system", "system-before", "system-long-before")
+"""The newest view that was saved, the one before it, and one from FAR events before that."""
+
+FAR = 20_000
+
 PATIENCE = 600.0
 """Seconds that a recording command waits for another: a live install may take its time."""
 
@@ -41,14 +44,20 @@ SNAPSHOT_AFTER = 200
 
 
 class Session:
-    """The log under `state_dir`, the host (that of `sandbox`, or this machine), and who acts."""
+    """The log under `state_dir`, the host (that of `sandbox`, or this machine), and who acts.
 
-    def __init__(self, state_dir: Path, sandbox: Path | None, actor: Actor) -> None:
+    With `elsewhere` the log is another host's: what it tells of that one is not held against this.
+    """
+
+    def __init__(
+        self, state_dir: Path, sandbox: Path | None, actor: Actor, *, elsewhere: bool = False
+    ) -> None:
+        self.elsewhere = elsewhere
         self.state_dir = state_dir
         self.sandbox = sandbox
         self.actor = actor
         self._system: view.System | None = None
-        self._saved: Snapshot | None = None
+        self._loaded: dict[str, Snapshot | None] = {}
         self._news: tuple[HostObserved | HostBooted, ...] = ()
         self._ahead: list[tuple[str, AnyBody]] = []
         self._status: HostStatus | None = None
@@ -135,7 +144,7 @@ class Session:
         if head.seq > self._system.position:
             self._catch_up(self._system, head.seq)
             if not self._system.complete:
-                # The host went back to what the view had let go: only the whole log tells.
+                # What the view had let go counts again: only the whole log tells.
                 self._system = view.System(compact=False)
                 self._catch_up(self._system, head.seq)
         return self._system
@@ -151,14 +160,6 @@ class Session:
             self._catch_up(system, position)
         return system
 
-    def saved_before(self, time: int) -> int:
-        """The position of a saved view all of whose events came before `time`; 0 without one."""
-        for name in (SNAPSHOT, SNAPSHOT_BEFORE):
-            found = self.state.snapshots.load(name, str(view.VERSION), self.log)
-            if found and view.System.from_bytes(found.payload).clock < time:
-                return found.position
-        return 0
-
     def _catch_up(self, system: view.System, head: int) -> None:
         """Fold what came after; the chain is checked over a tail of usual length."""
         start = system.position + 1
@@ -171,30 +172,38 @@ class Session:
 
     def _from_snapshot(self, position: int | None = None) -> view.System:
         """The newest view that was saved, of those up to `position`."""
-        for name in (SNAPSHOT, SNAPSHOT_BEFORE):
-            found = self.state.snapshots.load(name, str(view.VERSION), self.log)
-            if found is None:
-                continue
-            if position is None:
-                self._saved = found
-            elif found.position > position:
-                continue
-            return view.System.from_bytes(found.payload)
+        for name in SNAPSHOTS:
+            found = self._load(name)
+            if found is not None and (position is None or found.position <= position):
+                return view.System.from_bytes(found.payload)
         return view.System()
 
     def _leave_snapshot(self) -> None:
         """A convenience for the next command: it need not succeed."""
-        system, saved = self._system, self._saved
+        system = self._system
+        newest, before, long_before = SNAPSHOTS
+        saved = self._load(newest) if system is not None else None
         if system is None or system.position - (saved.position if saved else 0) < SNAPSHOT_AFTER:
             return
-        if saved is not None:
-            # The recent past is asked for too, and a snapshot serves only what comes after it.
-            self._save(SNAPSHOT_BEFORE, saved.position, saved.payload)
-        self._save(SNAPSHOT, system.position, system.to_bytes())
+        # The recent past is asked for too, and a snapshot serves only what comes after it.
+        older, oldest = self._load(before), self._load(long_before)
+        if older and older.position - (oldest.position if oldest else 0) >= FAR:
+            self._save(long_before, older)
+        if saved:
+            self._save(before, saved)
+        system.let_go()
+        self._save(newest, Snapshot(system.position, system.to_bytes(), system.clock))
 
-    def _save(self, name: str, position: int, payload: bytes) -> None:
-        hash_there = self.log.hash_at(position)
-        self.state.snapshots.save(name, str(view.VERSION), position, hash_there, payload)
+    def _load(self, name: str) -> Snapshot | None:
+        if name not in self._loaded:
+            self._loaded[name] = self.state.snapshots.load(name, str(view.VERSION), self.log)
+        return self._loaded[name]
+
+    def _save(self, name: str, saved: Snapshot) -> None:
+        hash_there = self.log.hash_at(saved.position)
+        position, payload, clock = saved
+        version = str(view.VERSION)
+        self.state.snapshots.save(name, version, position, hash_there, payload, clock=clock)
 
     def event(self, seq: int) -> Event:
         """The event `seq`. Raises TooNewError where a newer version wrote it."""
@@ -230,6 +239,8 @@ class Session:
         from atomicstate.engine.observe import news
 
         system = self.system()
+        if self.elsewhere:
+            return system
         status = self.host_status(fresh=True)
         self._news = news(system, status, self.overlay_state(fresh=True))
         if not self._news:
@@ -249,6 +260,12 @@ class Session:
     def observe_whole(self) -> view.System:
         """As `observe`, with all that the view lets go: the whole log is folded for it."""
         self._system = view.System(compact=False)
+        return self.observe()
+
+    def observe_since(self, first: int) -> view.System:
+        """As `observe`, with every action from the event `first` on, whatever has no bearing."""
+        self._system = self._from_snapshot(first - 1)
+        self._system.keep_all()
         return self.observe()
 
     def observe_knowing(self, transaction: str) -> view.System:

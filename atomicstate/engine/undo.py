@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from atomicstate.engine.blobbed import store_plan
 from atomicstate.engine.pending import results_of
-from atomicstate.engine.selecting import keys_of, shown, span, transaction_named
+from atomicstate.engine.selecting import keys_of, shown, spans, transaction_named
 from atomicstate.engine.undo_live import Back, UndoTransaction, back
 from atomicstate.engine.unfinished import resume_live, warn_unfinished
 from atomicstate.errors import ConflictError, NoOperationError, NotFoundError, ValidationError
@@ -68,13 +68,15 @@ def propose(
     NoOperationError where it is so already, ConflictError where later actions stand on one that
     goes (with `cascade` they go too), and what libapt raises.
     """
-    system = session.observe_whole()
     changes = _changes(session, words)
+    system = _knowing(session, changes)
     steering = (wanted.undo if verb == UNDO else wanted.redo)(system.wanted, changes)
     # What a later version or another log's import names is no action here.
     steering = Steering(steering.void, steering.revive & system.actions.keys())
     if not steering:
         raise NoOperationError(_needless(verb, words))
+    if steering.void:
+        system = _telling(session, system, steering.void)
     steering = _with_what_stands_on(session, system, steering, cascade=cascade)
     after = (system.wanted - steering.void) | steering.revive
     return Proposal(
@@ -87,6 +89,20 @@ def propose(
         actions=results_of(session, _items(system, steering)),
         back=back(session, system, steering.void, after) if live else Back(),
     )
+
+
+def _knowing(session: Session, changes: Iterable[Change]) -> System:
+    """The view, with the actions that `changes` are about: the whole log tells of old ones."""
+    system = session.observe()
+    about = {seq for change in changes for seq in change.void | change.revive}
+    return system if about <= system.actions.keys() else session.observe_whole()
+
+
+def _telling(session: Session, system: System, void: frozenset[int]) -> System:
+    """The view, with every action that may stand on one of `void`, and what they superseded."""
+    if system.can_tell_without(void):
+        return session.observe_since(min(void))
+    return session.observe_whole()
 
 
 def carry_out(session: Session, proposal: Proposal, reporter: Reporter) -> Undone:
@@ -158,8 +174,7 @@ def _changes(session: Session, words: Sequence[str]) -> list[Change]:
     if not words:
         raise ValidationError("name what is meant: an event (12), a range (12-15), a transaction")
     found: dict[int, Change] = {}
-    for word in words:
-        numbers = span(session, word)
+    for word, numbers in spans(session, words):
         of_word = _of_id(session, word) if numbers is None else _of_span(session, word, numbers)
         found.update((change.seq, change) for change in of_word)
     return list(found.values())

@@ -18,19 +18,18 @@ from atomicstate.events.bodies import (
     TransactionBegun,
     WantedChanged,
 )
-from atomicstate.events.event import Event
 from atomicstate.events.plan import PackageChange, Plan
 from atomicstate.machine import recovery, table
 from atomicstate.projectors.pending import booted
 from atomicstate.projectors.state import ADDED, REMOVED
-from atomicstate.store.search import Query, holds, search
+from atomicstate.store.search import Query, search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from atomicstate.engine.session import Session
     from atomicstate.events.bodies import AnyBody
-    from atomicstate.events.event import BootInstance, UnknownEvent
+    from atomicstate.events.event import BootInstance
     from atomicstate.projectors.system import System
 
 # Taking back is the step done: nothing of the plan is there then.
@@ -116,19 +115,14 @@ def _is_live_here(session: Session, system: System, seq: int) -> bool:
 
 def _restored(session: Session, boot: BootInstance | None) -> set[int]:
     """The actions whose plans were carried out again in this boot instance."""
-
-    def is_restore(event: Event | UnknownEvent) -> bool:
-        body = event.body
-        return isinstance(body, TransactionBegun) and body.mode == table.RESTORE
-
     log = session.log
-    query = Query((holds(table.RESTORE.encode()),), (is_restore,))
     found: set[int] = set()
-    for item in search(log, query, 1, log.head().seq + 1, reverse=True):
-        if item.event.boot != boot:
+    for event, _hash, _went_back in search(log, Query(), 1, log.head().seq + 1, reverse=True):
+        if event.boot != boot:
             break
-        if isinstance(item.event.body, TransactionBegun):
-            found.update(item.event.body.add)
+        body = event.body
+        if isinstance(body, TransactionBegun) and body.mode == table.RESTORE:
+            found.update(body.add)
     return found
 
 

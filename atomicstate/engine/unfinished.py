@@ -29,8 +29,8 @@ def found(session: Session) -> list[UnfinishedResult]:
     return found_in(session, session.observe())
 
 
-def found_in(session: Session, system: System) -> list[UnfinishedResult]:
-    """As `found`, of a view that is there already."""
+def found_in(session: Session, system: System, *, then: bool = False) -> list[UnfinishedResult]:
+    """As `found`, of a view that is there already; of one of the past (`then`) all were running."""
     return [
         UnfinishedResult(
             transaction=transaction,
@@ -40,7 +40,7 @@ def found_in(session: Session, system: System) -> list[UnfinishedResult]:
             since=rfc3339(item.time),
             user=item.actor.user,
             verb=item.actor.verb,
-            running=_running(session, item.mode),
+            running=then or _running(session, item.mode),
         )
         for transaction, item in system.open.items()
     ]

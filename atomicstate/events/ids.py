@@ -6,6 +6,8 @@ import os
 import time
 import uuid
 
+_TIME_DIGITS = 12
+
 
 def new_id() -> str:
     """A UUIDv7 as text: 48 bits of milliseconds since 1970, then 74 random bits."""
@@ -15,3 +17,9 @@ def new_id() -> str:
     value |= 0x7 << 76 | (random >> 62 & 0xFFF) << 64
     value |= 0b10 << 62 | random & (1 << 62) - 1
     return str(uuid.UUID(int=value))
+
+
+def made_after(start: str) -> int:
+    """A time (UTC, nanoseconds) before which no id that begins with `start` was made."""
+    digits = start.replace("-", "")[:_TIME_DIGITS]
+    return int(digits.ljust(_TIME_DIGITS, "0"), 16) * 1_000_000

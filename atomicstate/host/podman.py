@@ -80,6 +80,13 @@ class Storage(Struct, frozen=True):
         """`buildah WORDS` on this storage: it alone can list what a killed build left."""
         return ["buildah", *self._options(), *words]
 
+    def named(self, tag: str) -> str:
+        """The image `tag` of this storage, for a call that works on another one."""
+        where = (
+            "" if self.root is None else f"[{self.driver}@{self.root}+{self.runtime}/containers]"
+        )
+        return f"containers-storage:{where}{check_reference(tag)}"
+
     def _options(self) -> list[str]:
         if self.root is None:
             return []
@@ -187,6 +194,18 @@ class PodmanBuilder:
         finished = process.stream(argv, on_line, timeout=process.time_limit(_LIMIT))
         if finished.status != 0:
             raise failure(finished, f"pulling {reference}")
+
+    def send(self, image: Image, to: Builder, tag: str) -> None:
+        """Have `image` in the storage of `to` too, the very same, named `tag` there.
+
+        Raises ContainerError, NoSpaceError, ValidationError.
+        """
+        if not isinstance(to, PodmanBuilder):
+            raise ContainerError(f"{image.reference} can't be sent to a storage of another kind")
+        name = check_reference(image.id).removeprefix("sha256:")
+        finished = self._run("push", "--quiet", "--", name, to.storage.named(tag))
+        if finished.status != 0:
+            raise failure(finished, f"copying the image {image.reference}")
 
     def remove_image(self, image_id: str) -> None:
         """Drop the image `image_id`, all its names with it; none there is no error."""

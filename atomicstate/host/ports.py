@@ -153,6 +153,12 @@ class Builder(Protocol):
         Raises ImageError, ContainerError, NoSpaceError.
         """
 
+    def send(self, image: Image, to: Builder, tag: str) -> None:
+        """Effect: have `image` in the storage of `to` too, the very same, named `tag` there.
+
+        Raises ContainerError, NoSpaceError.
+        """
+
     def images(self, labels: Mapping[str, str]) -> tuple[Image, ...]:
         """Probe: every image that carries all of `labels`, oldest first."""
 

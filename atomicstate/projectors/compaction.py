@@ -11,38 +11,67 @@ if TYPE_CHECKING:
     from atomicstate.projectors.state import Action, Deployed
 
 
+DEPTH = 2
+"""So many of the newest writers of a key stay: then one that is undone leaves another."""
+
+
 def superseded(
     actions: Mapping[int, Action], wanted: Set[int], deployed: Collection[Deployed]
 ) -> set[int]:
     """The actions that are superseded among those that are wanted and in all of `deployed`.
 
-    Superseded in a set: each key that it writes is written by a later one of the set. Then it is
-    so in every larger set too. So such an action is pending nowhere, and it gives no module in
-    the recipe of any of these sets, or of what they grow into.
+    Superseded in a set: each key that it writes is written by later ones of the set, DEPTH times.
+    Then it is so in every larger set too. So such an action is pending nowhere, and it gives no
+    module in the recipe of any of these sets, or of what they grow into.
     """
+    common = _everywhere(actions, wanted, deployed)
+    kept = {seq for seqs in _writers(actions, common).values() for seq in seqs[-DEPTH:]}
+    return set(common) - kept
+
+
+def newest_writers(actions: Mapping[int, Action], seqs: Iterable[int]) -> dict[str, int]:
+    """Each key that one of `seqs` writes, with the newest that does: a package, or the base."""
+    return {key: found[-1] for key, found in _writers(actions, sorted(seqs)).items()}
+
+
+def is_superseded(
+    gone: Mapping[str, int],
+    actions: Mapping[int, Action],
+    wanted: Set[int],
+    deployed: Collection[Deployed],
+) -> bool:
+    """Whether each key of `gone` is written by one that is wanted and in all of `deployed`, and
+    newer than the number that `gone` gives: then what was let go has no bearing still."""
+    newest = newest_writers(actions, _everywhere(actions, wanted, deployed)) if gone else {}
+    return all(newest.get(key, 0) > seq for key, seq in gone.items())
+
+
+def in_force(actions: Mapping[int, Action], seqs: Iterable[int]) -> set[int]:
+    """Those of `seqs` that are the last to write something: a package's name, or the base."""
+    return set(newest_writers(actions, seqs).values())
+
+
+def keys_of(action: Action) -> tuple[str, ...]:
+    """What an action writes. No package has the name that stands for the base."""
+    return action.names or (("/base",) if action.reference else ())
+
+
+def _everywhere(
+    actions: Mapping[int, Action], wanted: Set[int], deployed: Collection[Deployed]
+) -> list[int]:
+    """Those of `actions` that are in `wanted` and in all of `deployed`, in order."""
     seqs = list(actions)
     if deployed:
         del seqs[bisect_right(seqs, min(item.horizon for item in deployed)) :]
     without = set(actions) - wanted
     without.update(*(item.lacks for item in deployed))
-    common = [seq for seq in seqs if seq not in without] if without else seqs
-    return set(common) - _last_writers(actions, common)
+    return [seq for seq in seqs if seq not in without] if without else seqs
 
 
-def in_force(actions: Mapping[int, Action], seqs: Iterable[int]) -> set[int]:
-    """Those of `seqs` that are the last to write something: a package's name, or the base."""
-    return _last_writers(actions, sorted(seqs))
-
-
-def _last_writers(actions: Mapping[int, Action], ordered: list[int]) -> set[int]:
-    last = {
-        key: action.seq
-        for action in map(actions.__getitem__, ordered)
-        for key in action.names or _base_key(action)
-    }
-    return set(last.values())
-
-
-def _base_key(action: Action) -> tuple[str, ...]:
-    """What an action without names writes: no package has such a name."""
-    return ("/base",) if action.reference else ()
+def _writers(actions: Mapping[int, Action], ordered: Iterable[int]) -> dict[str, list[int]]:
+    """Each key with those that write it, oldest first."""
+    found: dict[str, list[int]] = {}
+    for seq in ordered:
+        for key in keys_of(actions[seq]):
+            found.setdefault(key, []).append(seq)
+    return found

@@ -11,18 +11,18 @@ from atomicstate.errors import CorruptError
 from atomicstate.events import bodies, codec
 from atomicstate.events.event import Event, UnknownEvent
 from atomicstate.projectors import selections, state
-from atomicstate.projectors.compaction import superseded
+from atomicstate.projectors.compaction import is_superseded, keys_of, newest_writers, superseded
 from atomicstate.projectors.fold import fold
 from atomicstate.projectors.state import Action, Deployed, Observed, OpenTransaction, out_of_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Set
 
     from atomicstate.events.event import BootInstance
 
 __all__ = ["VERSION", "Action", "Deployed", "Observed", "OpenTransaction", "System", "fold"]
 
-VERSION = 2
+VERSION = 3
 """The projector's version: a snapshot of another one is not read, the log is folded anew."""
 
 SLACK = 256
@@ -71,6 +71,8 @@ class System:
         self._compact = compact
         self._slack = slack
         self._limit = slack
+        # Of each key the newest action that was let go.
+        self._gone: dict[str, int] = {}
         self._forgot = False
         self._lost = False
 
@@ -107,6 +109,24 @@ class System:
         `System(compact=False)`.
         """
         return not self._lost and not (self._forgot and self._unknown_deployment())
+
+    def can_tell_without(self, void: Set[int]) -> bool:
+        """Whether it is known what is wanted would come to without the actions `void`.
+
+        What was let go may be in force again then.
+        """
+        return void <= self.actions.keys() and self._covers(void, self.wanted - void)
+
+    def keep_all(self) -> None:
+        """Let nothing go from here on."""
+        self._compact = False
+
+    def let_go(self) -> None:
+        """Let go of what can have no bearing any more, if nothing was let go until now; and do so
+        now and then from here on."""
+        if not self._compact:
+            self._compact = True
+            self._let_go(many=True)
 
     def selection(self, key: str) -> frozenset[int]:
         """S(d) of the deployment with that key in `selections`. KeyError where it is not known."""
@@ -152,6 +172,7 @@ class System:
                 compact=self._compact,
                 slack=self._slack,
                 limit=self._limit,
+                gone=sorted(self._gone.items()),
                 forgot=self._forgot,
                 lost=self._lost,
             )
@@ -182,6 +203,7 @@ class System:
         system.residue = dict(saved.residue)
         system.tags = dict(saved.tags)
         system._limit = saved.limit
+        system._gone = dict(saved.gone)
         system._forgot = saved.forgot
         system._lost = saved.lost
         return system
@@ -233,15 +255,15 @@ class System:
     def _wanted_changed(self, body: bodies.WantedChanged, _transaction: str, event: Event) -> None:
         void = self.wanted & set(body.void)
         revive = set(body.revive) - self.wanted
-        if self._forgot and (body.void or not revive <= self.actions.keys()):
-            # What is void now may have been let go itself, or have superseded what was; so may
-            # what comes back.
+        if self._forgot and not {*body.void, *revive} <= self.actions.keys():
+            # It may have been let go.
             self._lost = True
         revive &= self.actions.keys()
         for key, item in self.selections.items():
             self.selections[key] = selections.rewanted(item, void, revive)
         self.wanted = (self.wanted - void) | revive
         self.last_action = event.seq
+        self._check_gone(void)
 
     def _held_back(self, body: bodies.WantedHeld, _transaction: str, _event: Event) -> None:
         self.held = set(body.seqs)
@@ -358,8 +380,7 @@ class System:
     ) -> None:
         begun = item.begun
         parent = self.selections.get(begun.parent)
-        if self._forgot and (parent is None or begun.drop):
-            # What is dropped may have superseded what was let go.
+        if self._forgot and (parent is None or not self.actions.keys() >= {*begun.drop}):
             self._lost = True
         # What was named and brought in is not held back any more.
         self.held.difference_update(begun.add)
@@ -372,6 +393,7 @@ class System:
             image_id=body.image_id,
             begun=item.seq,
         )
+        self._check_gone(set(begun.drop))
 
     def _wanted_between(self, after: int, last: int) -> Iterator[int]:
         """The wanted actions with a number over `after`, up to `last`, newest first."""
@@ -422,11 +444,11 @@ class System:
 
     # -- letting go --------------------------------------------------------------------------
 
-    def _let_go(self) -> None:
+    def _let_go(self, *, many: bool = False) -> None:
         """When what boots has moved: forget what has no bearing any more, if much came in."""
         if not self._compact:
             return
-        many = len(self.actions) > self._limit
+        many = many or len(self.actions) > self._limit
         if many or len(self.selections) > MAX_SELECTIONS:
             referred = self._referred()
             kept = {key: item for key, item in self.selections.items() if key in referred}
@@ -439,9 +461,21 @@ class System:
     def _forget_superseded(self) -> None:
         forgotten = superseded(self.actions, self.wanted - self.held, self.selections.values())
         self._forgot = self._forgot or bool(forgotten)
+        for key, seq in newest_writers(self.actions, forgotten).items():
+            self._gone[key] = max(seq, self._gone.get(key, 0))
         self.wanted.difference_update(forgotten)
         for seq in forgotten:
             del self.actions[seq]
+
+    def _check_gone(self, less: Set[int]) -> None:
+        """`less` are wanted no more, or dropped: what was let go for them may be in force again."""
+        known = less & self.actions.keys()
+        self._lost = self._lost or not self._covers(known, self.wanted)
+
+    def _covers(self, less: Set[int], wanted: Set[int]) -> bool:
+        keys = {key for seq in less for key in keys_of(self.actions[seq])}
+        gone = {key: self._gone[key] for key in keys & self._gone.keys()}
+        return is_superseded(gone, self.actions, wanted - self.held, self.selections.values())
 
     def _slots(self) -> tuple[tuple[str, str], ...]:
         host = self.host
@@ -499,6 +533,7 @@ class _Saved(Struct, array_like=True):
     compact: bool
     slack: int
     limit: int
+    gone: list[tuple[str, int]]
     forgot: bool
     lost: bool
 

@@ -15,6 +15,7 @@ from msgspec.msgpack import Decoder
 from atomicstate.errors import CorruptError, NotFoundError
 from atomicstate.events import codec
 from atomicstate.events.asjson import kind
+from atomicstate.events.ids import made_after
 from atomicstate.store.log import CHECK_LIMIT, broken
 
 if TYPE_CHECKING:
@@ -22,9 +23,15 @@ if TYPE_CHECKING:
 
     from atomicstate.events.event import Event, UnknownEvent
     from atomicstate.store.log import Log
+    from atomicstate.store.snapshots import Snapshots
 
 WINDOW = 4096
-"""Events that a search backward looks at in one go, oldest first."""
+"""Events that a search backward looks at in one go, oldest first; it begins with fewer."""
+
+FIRST_WINDOW = 64
+
+MARGIN = 60_000_000_000
+"""Nanoseconds that the clock may have been set back between an id's making and its first event."""
 
 
 class Found(NamedTuple):
@@ -93,12 +100,12 @@ def search(
 
     Checks the chain over the first 10,000 events that it reads. Raises CorruptError.
     """
-    checks = CHECK_LIMIT
+    checks, window = CHECK_LIMIT, min(FIRST_WINDOW, WINDOW)
     while start < stop:
-        low, high = (max(start, stop - WINDOW), stop) if reverse else (start, stop)
+        low, high = (max(start, stop - window), stop) if reverse else (start, stop)
         found = _window(log, query, low, high, checks)
         yield from reversed(list(found)) if reverse else found
-        checks = max(checks - (high - low), 0)
+        checks, window = max(checks - (high - low), 0), min(2 * window, WINDOW)
         start, stop = (start, low) if reverse else (stop, stop)
 
 
@@ -158,6 +165,14 @@ def first_at(log: Log, time: int, start: int = 1) -> int:
         if glance_time(record) >= time:
             return seq
     return seq + 1
+
+
+def first_of(log: Log, snapshots: Snapshots, transaction: str) -> int:
+    """A number before which no event is of a transaction whose id begins with `transaction`.
+
+    The id tells when it was made, and the snapshots which events came before that.
+    """
+    return snapshots.position_before(made_after(transaction) - MARGIN, log) + 1
 
 
 def point(log: Log, text: str) -> int:

@@ -31,10 +31,14 @@ _STALE = 3600.0
 
 
 class Snapshot(NamedTuple):
-    """`payload` is the projection as its projector encodes it, after the event `position`."""
+    """`payload` is the projection as its projector encodes it, after the event `position`.
+
+    `clock` is the latest time of an event up to there (nanoseconds), 0 where it was not noted.
+    """
 
     position: int
     payload: bytes
+    clock: int = 0
 
 
 class _File(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -44,6 +48,7 @@ class _File(msgspec.Struct, frozen=True, array_like=True, gc=False):
     position: int
     head_hash: bytes
     payload: bytes
+    clock: int = 0
 
 
 _FORMAT = 1
@@ -63,15 +68,22 @@ class Snapshots:
         return self.directory / (name + SUFFIX)
 
     def save(
-        self, name: str, version: str, position: int, head_hash: bytes, payload: bytes
+        self,
+        name: str,
+        version: str,
+        position: int,
+        head_hash: bytes,
+        payload: bytes,
+        *,
+        clock: int = 0,
     ) -> bool:
         """Keep `payload`, the projection after the event `position` that has `head_hash`.
 
-        The event must be committed. Returns whether it was kept: no space, no permission or a
-        read-only file system is no error, since the log holds all of it.
+        The event must be committed; `clock` is as in Snapshot. Returns whether it was kept: no
+        space, no permission or a read-only file system is no error, since the log holds all of it.
         """
         encoded = msgspec.msgpack.encode(
-            _File(_FORMAT, name, version, position, head_hash, payload)
+            _File(_FORMAT, name, version, position, head_hash, payload, clock)
         )
         path = self.path(name)
         temporary = path.with_name(f".{name}.{os.urandom(6).hex()}.tmp")
@@ -113,7 +125,23 @@ class Snapshots:
             return None
         if not _belongs(file, log):
             return None
-        return Snapshot(file.position, file.payload)
+        return Snapshot(file.position, file.payload, file.clock)
+
+    def position_before(self, time: int, log: Log) -> int:
+        """The newest position known all of whose events came before `time` (nanoseconds).
+
+        Times need not ascend along the log, so it takes a projection that saw all of them: 0 where
+        no snapshot tells.
+        """
+        found = 0
+        for path in self._paths():
+            try:
+                file = self._read(path)
+            except CorruptError:
+                continue
+            if file and found < file.position and 0 < file.clock < time and _belongs(file, log):
+                found = file.position
+        return found
 
     def discard(self, name: str) -> None:
         """Take the projector's snapshot away, if there is one."""

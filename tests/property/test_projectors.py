@@ -132,6 +132,35 @@ def test_letting_go_is_not_seen(history: History) -> None:
         assert answers(compact) == answers(whole)
 
 
+@given(histories(max_ops=30), st.data())
+@settings(deadline=None, max_examples=150)
+def test_the_whole_view_can_let_go_at_any_time(history: History, data: st.DataObject) -> None:
+    there = data.draw(st.integers(1, len(history.events)))
+    compact, whole = System(compact=False), System(compact=False)
+    for event in history.events:
+        compact.apply(event)
+        whole.apply(event)
+        if event.seq == there:
+            compact.let_go()
+        if not compact.complete:
+            return
+        assert answers(compact) == answers(whole)
+
+
+@given(histories(max_ops=30), st.data())
+@settings(deadline=None, max_examples=150)
+def test_what_would_be_without_some_actions_is_known_or_not_told(
+    history: History, data: st.DataObject
+) -> None:
+    compact, whole = System(slack=ALWAYS), System(compact=False)
+    fold(compact, history.records())
+    fold(whole, history.records())
+    void = set(data.draw(st.lists(st.sampled_from(history.actions or [0]), max_size=3)))
+    if compact.complete and compact.can_tell_without(void):
+        left = documents(compact, compact.wanted - void)
+        assert left == documents(whole, whole.wanted - void)
+
+
 @given(histories())
 @settings(deadline=None, max_examples=250)
 def test_the_view_knows_what_the_host_holds(history: History) -> None:
@@ -287,9 +316,10 @@ def test_a_deployment_from_long_ago_is_no_reason_to_guess() -> None:
 def test_taking_back_what_was_let_go_is_noticed() -> None:
     history = History()
     first = history.add("jq")
-    history.remove("jq")
+    for _ in range(2):
+        history.remove("jq")
     history.add("vim", "nano")
-    # Let go: both deployments hold it, and what supersedes it.
+    # Let go: both deployments hold it, and what supersedes it twice.
     for _ in range(2):
         history.apply()
         history.boot()
@@ -300,6 +330,58 @@ def test_taking_back_what_was_let_go_is_noticed() -> None:
         whole.apply(event)
     assert [(item.seq, item.change) for item in pending(whole)] == [(first, "drop")]
     assert not compact.complete
+
+
+def long_life() -> History:
+    """Many rounds of the same packages, each applied and booted."""
+    history = History()
+    for _round in range(6):
+        for name in NAMES:
+            history.add(name)
+            history.remove(name)
+        history.apply()
+        history.boot()
+    return history
+
+
+def test_the_newest_change_of_a_package_is_undone_without_the_whole_log() -> None:
+    history = long_life()
+    compact, whole = System(slack=ALWAYS), System(compact=False)
+    fold(compact, history.records())
+    fold(whole, history.records())
+    last = history.actions[-1]
+    assert compact.can_tell_without({last})
+    history.change_wanted((last,), ())
+    for system in (compact, whole):
+        fold(system, history.records()[system.position :])
+    assert len(compact.actions) < len(history.actions) / 2
+    assert compact.complete
+    assert answers(compact) == answers(whole)
+
+
+def test_undoing_all_that_superseded_what_was_let_go_is_noticed() -> None:
+    history = long_life()
+    of_jq = history.asked_for("jq")
+    compact = System(slack=ALWAYS)
+    fold(compact, history.records())
+    newest = set(of_jq) & compact.actions.keys()
+    assert newest < set(of_jq)
+    assert not compact.can_tell_without(newest)
+    history.change_wanted(newest, ())
+    fold(compact, history.records()[compact.position :])
+    assert not compact.complete
+
+
+def test_a_view_that_was_whole_stays_small_from_there_on() -> None:
+    history = long_life()
+    system = System(compact=False)
+    fold(system, history.records())
+    before = len(system.to_bytes())
+    system.let_go()
+    assert len(system.to_bytes()) < before / 2
+    again = System.from_bytes(system.to_bytes())
+    again.keep_all()
+    assert again.complete
 
 
 def test_the_view_stays_small_while_the_log_grows() -> None:

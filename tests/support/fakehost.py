@@ -39,6 +39,7 @@ class FakeHost:
     def __init__(self, base: Sequence[str] = ("bash", "coreutils")) -> None:
         self.available = {"jq", "oniguruma", "tree", "hello", "nano", "vim", *base}
         self.depends = {"jq": ("oniguruma",)}
+        self.conflicts: list[set[str]] = []
         self.newest: dict[str, str] = {}
         self.older: set[tuple[str, str]] = set()
         self.failing: dict[str, BaseException] = {}
@@ -104,11 +105,14 @@ class FakeHost:
         given_remove: Sequence[str] = (),
         versions: Mapping[str, str] | None = None,
         unclean: bool = False,
+        bare: bool = False,
     ) -> Plan:
         unknown = [name for name in (*install, *remove) if name not in self.available]
         if unknown:
             raise NotFoundError(f"no package named {', '.join(unknown)}")
-        before = self._with(self.tree, given_install, given_remove)
+        booted = self.deployments["booted"]
+        tree = set(self.packages_of(booted.image_digest)) if bare and booted else self.tree
+        before = self._with(tree, given_install, given_remove)
         after = self._with(before, install, remove)
         comes = [
             PackageChange("install", n, self._version(n, versions or {}), "all")
@@ -124,6 +128,7 @@ class FakeHost:
     def _with(self, tree: set[str], install: Sequence[str], remove: Sequence[str]) -> set[str]:
         wanted = {*install, *(d for name in install for d in self.depends.get(name, ()))}
         gone = {*remove, *(p for p, needs in self.depends.items() if set(needs) & set(remove))}
+        gone.update(name for pair in self.conflicts if pair & wanted for name in pair - wanted)
         return (tree | wanted) - gone
 
     def installed(self, names: Sequence[str]) -> dict[str, str]:

@@ -103,6 +103,11 @@ class History:
         self._append(bodies.WantedChanged(tuple(void), tuple(revive), "undo"))
         self.void = (self.void | void) - revive
 
+    def asked_for(self, name: str) -> list[int]:
+        """The actions about the package `name`."""
+        bodies_of = ((seq, self.events[seq - 1].body) for seq in self.actions)
+        return [seq for seq, body in bodies_of if name in getattr(body, "names", ())]
+
     @property
     def wanted(self) -> set[int]:
         """W."""
@@ -353,6 +358,7 @@ _ops = st.one_of(
     st.tuples(st.sampled_from(["boot", "cut", "back", "foreign", "unstage", "late", "look"])),
     st.tuples(st.sampled_from(["adopt", "roll back", "roll back", "deploy"])),
     st.tuples(st.just("wanted"), st.integers(0, 7), st.integers(0, 7)),
+    st.tuples(st.just("all of"), st.sampled_from(NAMES), st.integers(1, 6), st.booleans()),
 )
 
 
@@ -424,5 +430,8 @@ def _do(history: History, op: str, *args: object) -> None:  # noqa: PLR0912
                 [seq for place, seq in enumerate(newest) if void >> place & 1],
                 [seq for place, seq in enumerate(newest) if revive >> place & 1],
             )
+        case "all of", str(name), int(count), bool(again):
+            newest = history.asked_for(name)[-count:]
+            history.change_wanted(() if again else newest, newest if again else ())
         case _:
             raise AssertionError(op)

@@ -77,6 +77,19 @@ def _offer(root: Path, debs: Sequence[Path]) -> None:
     (apt / "sources.list").write_text(line + "\n")
 
 
+def tutorial_debs(directory: Path) -> list[Path]:
+    """The packages of the tests about history, and of its tutorial."""
+    return [
+        deb(directory, "editor", depends="spelling"),
+        deb(directory, "spelling"),
+        deb(directory, "viewer", depends="spelling"),
+        deb(directory, "player"),
+        deb(directory, "server"),
+        deb(directory, "paint"),
+        deb(directory, "gallery", conflicts="paint"),
+    ]
+
+
 def deb(directory: Path, name: str, **parts: str) -> Path:
     """A package whose one file lies in /usr: the rest of a running tree is not the overlay's."""
     return build_deb(directory, name, files={f"/usr/share/{name}/version": "1.0"}, **parts)

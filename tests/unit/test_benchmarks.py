@@ -9,7 +9,7 @@ from benchmarks.bench import Bench, Scale
 from benchmarks.report import Line, document
 
 TINY = Scale(many=600, few=150, rounds=1, turns=1, seconds=0.02)
-NEEDS_MORE = {"status", "append-eventsourcing", "replay-eventsourcing"}
+NEEDS_MORE = {"status", "recent", "append-eventsourcing", "replay-eventsourcing"}
 """A sandbox, or the peer, which only `./dev bench` installs."""
 
 

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from atomicstate.cli.commands.bisect import _text
+from atomicstate.cli.commands.bisect import run as run_command
+from atomicstate.cli.terminal import Look
 from atomicstate.engine import bisect, leftovers, packages
 from atomicstate.engine.results import Silent
 from atomicstate.errors import ConflictError, NotFoundError, ValidationError
@@ -141,3 +144,17 @@ def test_its_end_leaves_no_file_even_of_a_killed_build(breaking: Machine) -> Non
     (breaking.directory / "bisect/Containerfile").touch()
     breaking.command(bisect.reset)
     assert not list(breaking.directory.glob("bisect*"))
+
+
+def test_the_options_of_the_command_that_is_run_are_its_own() -> None:
+    context = run_command.make_context("run", ["-y", "sh", "-c", "test -e /x", "-f", "--", "-v"])
+    assert context.params["argv"] == ("sh", "-c", "test -e /x", "-f", "--", "-v")
+    assert context.params["format_"] == "text"
+
+
+def test_what_broke_it_is_told_with_who_and_when(breaking: Machine) -> None:
+    started(breaking)
+    text = _text(run(breaking, *lacks("nano")), Look())
+    seq = 2 + NAMES.index("nano")
+    assert f"Event {seq} broke it: add nano (root, " in text
+    assert f"atomicstate undo {seq}" in text

@@ -12,6 +12,7 @@ import pytest
 from atomicstate import errors
 from atomicstate.cli.commands.apply import apply
 from atomicstate.cli.main import main
+from atomicstate.cli.root import root
 from atomicstate.machine import diagram
 from tests.support.program import PROGRAM, atomicstate
 
@@ -283,3 +284,27 @@ def _on_a_terminal(directory, typed):
     finally:
         os.close(controller)
         os.close(terminal)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "package add",
+        "package remove",
+        "base set",
+        "base update",
+        "adopt",
+        "leave",
+        "switch",
+        "apply",
+        "rollback",
+        "undo",
+        "redo",
+        "replay",
+    ],
+)
+def test_whatever_changes_the_system_takes_a_remark(verb):
+    command = root
+    for word in verb.split():
+        command = command.get_command(None, word)
+    assert "-m" in [name for parameter in command.params for name in parameter.opts]

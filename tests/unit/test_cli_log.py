@@ -12,10 +12,21 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from atomicstate.cli.main import main
-from atomicstate.events.bodies import StepSkipped
+from atomicstate.cli.render.moments import times
+from atomicstate.events.bodies import (
+    PackageAdded,
+    StepDone,
+    StepSkipped,
+    StepStarted,
+    TagSet,
+    TransactionBegun,
+)
 from atomicstate.events.event import Draft
+from atomicstate.events.times import parse_time
 from atomicstate.store.log import Log
 from benchmarks import mix
 from tests.support import sample_log
@@ -110,11 +121,181 @@ def test_jsonl_is_one_event_a_line(state, capsys):
     assert [json.loads(line)["seq"] for line in lines] == list(range(1, LENGTH + 1))
 
 
-def test_text_is_one_line_an_event(state, capsys):
+@pytest.fixture
+def lines(state, capsys):
+    """The lines that `log OPTIONS` shows, without number, date and time."""
+
+    def run(*options):
+        assert main(["--state-dir", str(state), "log", *options]) == 0
+        return [line.split(maxsplit=3)[3] for line in capsys.readouterr().out.splitlines()]
+
+    return run
+
+
+def squeezed(lines):
+    return [" ".join(line.split()) for line in lines]
+
+
+STORY = [
+    "system.initialized root ostree, localhost/base:test",
+    "package.added root jq and 1 more",
+    "apply eve 1 to add: 0123456789ab boots next, made in 1.0 s",
+    "host.booted root booted 0123456789ab",
+    "package.removed root (the clock went back) nano, not live",
+    "apply root 1 to add: taken back: podman exited 1",
+]
+
+
+def test_text_is_one_line_an_event_and_one_a_transaction(lines):
+    assert squeezed(lines()) == STORY
+
+
+def test_as_many_lines_are_shown_as_are_asked_for(lines):
+    assert squeezed(lines("-n", "4")) == STORY[-4:]
+    assert squeezed(lines("-n", "4", "--reverse")) == STORY[:-5:-1]
+
+
+def test_a_transaction_that_began_before_the_range_is_told_whole(lines):
+    assert squeezed(lines("--since", "2025-06-15T15:06:44Z"))[0] == STORY[1]
+    assert squeezed(lines("--until", "2025-06-15T15:06:45Z"))[-1].startswith(
+        "live root add jq: not"
+    )
+
+
+def test_a_filter_shows_event_by_event(lines):
+    assert [line.split()[0] for line in lines("--txn", LIVE)] == [
+        "transaction.begun",
+        "step.started",
+        "step.done",
+        "package.added",
+    ]
+
+
+def test_a_line_has_the_number_that_names_it(state, capsys):
     main(["--state-dir", str(state), "log"])
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == LENGTH
-    assert lines[4].split()[3:] == ["package.added", "root", "jq", "and", "1", "more"]
+    shown = capsys.readouterr().out.splitlines()
+    assert [int(line.split()[0]) for line in shown] == [1, 5, 10, 11, 12, 18]
+
+
+def test_two_transactions_at_once_are_two_lines(state, lines):
+    with Log.open(state / "log") as log:
+        for transaction, body in (
+            (LIVE[:-1] + "8", TransactionBegun("apply", add=(5,))),
+            (LIVE[:-1] + "9", TransactionBegun("live", action="package.added", names=("vim",))),
+            (LIVE[:-1] + "8", StepStarted("build")),
+            (LIVE[:-1] + "9", StepStarted("live")),
+            (LIVE[:-1] + "9", PackageAdded(("vim",), True)),
+            (LIVE[:-1] + "8", StepDone("build")),
+            (LIVE[:-1] + "8", StepStarted("switch")),
+        ):
+            log.append([Draft(body=body, actor=sample_log.ROOT, transaction=transaction)])
+    assert squeezed(lines("-n", "2")) == [
+        "package.added root vim",
+        "apply root 1 to add: not ended, at the step switch",
+    ]
+
+
+def test_a_begin_that_lies_far_back_is_not_looked_for(state, lines, monkeypatch):
+    monkeypatch.setattr("atomicstate.cli.folding.FAR", 2)
+    assert squeezed(lines("-n", "1")) == ["transaction.rolled_back root podman exited 1"]
+
+
+def test_a_damaged_log_is_shown_event_by_event_as_far_as_it_can_be(state, capsys):
+    _damage(state, 9)
+    assert main(["--state-dir", str(state), "log"]) == 12
+    assert len(capsys.readouterr().out.splitlines()) == 8
+
+
+def test_times_are_local_relative_or_iso(state, capsys, monkeypatch):
+    monkeypatch.setattr("time.time", lambda: BEGIN // SECOND + 3 * 3600)
+    for style, shown in (
+        ("relative", "5  2 hours ago     package.added"),
+        ("iso", f"5  {_local(BEGIN + 5 * SECOND)}  package.added"),
+    ):
+        main(["--state-dir", str(state), "log", "--time", style])
+        assert shown in capsys.readouterr().out
+
+
+def _local(time_):
+    from datetime import datetime
+
+    return datetime.fromtimestamp(time_ // SECOND).astimezone().isoformat()
+
+
+@given(st.integers(-(10**18), 10**18))
+def test_a_relative_time_means_the_same_to_since(past):
+    now = 2_000_000_000
+    words = times("relative", 80, now)(now * SECOND - past).strip()
+    if words.endswith(" ago"):
+        found = now * SECOND - parse_time(words, now)
+        unit = SECOND * max(size for word, size in UNITS.items() if word in words)
+        assert 0 <= past - found < unit
+
+
+UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
+
+
+# -- tags ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tagged(state):
+    with Log.open(state / "log") as log:
+        for name, seq in (("later", 12), ("made", 10), ("gone", 5), ("gone", 0), ("first", 1)):
+            log.append([Draft(body=TagSet(name, seq), actor=sample_log.ROOT)])
+    return state
+
+
+def test_tags_are_listed_with_what_they_name(tagged, capsys):
+    assert main(["--state-dir", str(tagged), "log", "--tags"]) == 0
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [(line[0], line[1], line[4]) for line in shown] == [
+        ("first", "1", "system.initialized"),
+        ("made", "10", "apply"),
+        ("later", "12", "package.removed"),
+    ]
+
+
+def test_tags_for_a_program(tagged, capsys):
+    assert main(["--state-dir", str(tagged), "log", "--tags", "-f", "json"]) == 0
+    tags = json.loads(capsys.readouterr().out)["data"]["tags"]
+    assert [(tag["name"], tag["point"]) for tag in tags] == [
+        ("first", 1),
+        ("made", 10),
+        ("later", 12),
+    ]
+    assert tags[2]["event"]["kind"] == "package.removed"
+
+
+def test_no_tags_are_said_so(state, capsys):
+    assert main(["--state-dir", str(state), "log", "--tags"]) == 0
+    assert capsys.readouterr().out == "No point has a name.\n"
+
+
+def test_tags_are_not_filtered(state, capsys):
+    assert main(["--state-dir", str(state), "log", "--tags", "--kind", "package"]) == 2
+    assert "--kind" in capsys.readouterr().err
+
+
+# -- a pager ---------------------------------------------------------------------------------
+
+
+def test_what_is_longer_than_the_terminal_goes_through_the_pager(state, tmp_path):
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\necho through the pager; cat\n")
+    pager.chmod(0o755)
+    paged = {"PAGER": str(pager)}
+    assert b"through the pager" in _shown_on_a_terminal(state, paged, "-v")
+    assert b"through the pager" not in _shown_on_a_terminal(state, paged, "-n", "3")
+
+
+def test_ctrl_c_is_the_pagers_own(state, tmp_path):
+    pager = tmp_path / "pager"
+    press = "kill -INT 0; sleep 0.1; "
+    pager.write_text(f"#!/bin/sh\ntrap 'echo still here' INT; {press}{press}cat >/dev/null\n")
+    pager.chmod(0o755)
+    shown = _shown_on_a_terminal(state, {"PAGER": str(pager)}, "-v")
+    assert b"still here" in shown
 
 
 def test_that_nothing_was_found_is_said_beside_the_answer(state, capsys):
@@ -131,6 +312,18 @@ def test_verbose_text_shows_every_package_of_a_plan(state, capsys):
     printed = capsys.readouterr().out
     assert "install libjq1 1.6-2.1 amd64" in printed
     assert f"transaction {LIVE}" in printed
+
+
+def test_verbose_text_shows_the_evidence_of_a_step(state, capsys):
+    main(["--state-dir", str(state), "log", "-v", "--kind", "step.done", "-n", "1"])
+    assert f"  evidence    checksum: {sample_log.CHECKSUM}\n" in capsys.readouterr().out
+
+
+def test_verbose_text_shows_no_field_that_says_nothing(state, capsys):
+    main(["--state-dir", str(state), "log", "-v", "-n", "1", "--kind", "transaction.begun"])
+    shown = capsys.readouterr().out
+    assert "  add         12\n" in shown
+    assert "renderer" not in shown and "drop" not in shown
 
 
 @pytest.mark.parametrize(
@@ -309,9 +502,10 @@ def _shown_on_a_terminal(state, extra):
     environment = {name: text for name, text in os.environ.items() if name != "NO_COLOR"}
     try:
         subprocess.run(
-            [PROGRAM, "--state-dir", state, "log"],
-            stdin=subprocess.DEVNULL,
+            [PROGRAM, "--state-dir", state, "log", *options],
+            stdin=terminal,
             stdout=terminal,
+            start_new_session=True,
             env={**environment, "TERM": "xterm", **extra},
             timeout=60,
             check=True,

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from atomicstate.engine import apply, base, documents, packages
+from atomicstate.engine import apply, base, documents, packages, undo
 from atomicstate.engine.points import resolve
 from atomicstate.engine.results import Silent
 from atomicstate.engine.selecting import Request
 from atomicstate.engine.status import status
-from atomicstate.errors import ConflictError, NoOperationError, NotFoundError, ValidationError
+from atomicstate.errors import (
+    AptError,
+    ConflictError,
+    NoOperationError,
+    NotFoundError,
+    ValidationError,
+)
 from atomicstate.events.bodies import WantedHeld
 from tests.support.fakehost import fake_host
 from tests.support.sessions import adopted
@@ -356,3 +362,76 @@ def test_a_part_on_top_of_what_is_staged_carries_it_along(machine):
     add(machine, "hello")
     applied(machine, str(nano))
     assert staged_packages(machine) == {"tree", "nano"}
+
+
+# -- libapt checks a part as a whole ---------------------------------------------------------
+
+
+def changed(machine, verb, *names, live):
+    def work(session):
+        proposal = packages.propose(session, verb, names, live=live)
+        return packages.carry_out(session, proposal, SILENT).seq
+
+    return machine.command(work)
+
+
+@pytest.fixture
+def rivals(machine):
+    """`nano` is in the image, taken out again, and `vim`, which excludes it, is asked for."""
+    machine.host.conflicts = [{"nano", "vim"}]
+    add(machine, "nano")
+    applied(machine)
+    machine.host.reboot()
+    return machine
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_part_that_would_push_something_aside_is_refused_by_name(rivals, live):
+    gone = changed(rivals, "remove", "nano", live=live)
+    come = changed(rivals, "add", "vim", live=live)
+    before = len(rivals.events())
+    with pytest.raises(AptError, match="would take out nano") as caught:
+        rivals.command(lambda s: apply.propose(s, Request((str(come),))))
+    assert f"#{gone} takes that out" in caught.value.hint
+    assert len(rivals.events()) == before
+    rivals.command(lambda s: apply.preview(s, Request((str(come),))))
+    rivals.command(lambda s: apply.propose(s, Request((str(come), str(gone)))))
+
+
+def test_what_an_action_of_the_part_was_to_take_out_may_go(rivals):
+    gone = changed(rivals, "remove", "nano", live=False)
+    come = changed(rivals, "add", "vim", live=False)
+    other = changed(rivals, "add", "tree", live=False)
+    proposal = rivals.command(lambda s: apply.propose(s, Request((str(gone), str(come)))))
+    assert proposal.left_out == [other]
+
+
+def test_what_is_dropped_may_go(rivals):
+    nano = next(seq for seq, kind in enumerate(rivals.kinds(), 1) if kind == "package.added")
+    rivals.command(lambda s: undo.carry_out(s, undo.propose(s, "undo", [str(nano)]), SILENT))
+    changed(rivals, "add", "vim", live=False)
+    assert rivals.command(apply.propose).drop == (nano,)
+
+
+def test_all_that_is_pending_was_resolved_already(rivals):
+    changed(rivals, "remove", "nano", live=False)
+    changed(rivals, "add", "vim", live=False)
+
+    def asked(*_words, **_options):
+        raise AssertionError("libapt was asked")
+
+    def work(session):
+        session.host.catalog.resolve = asked
+        return apply.propose(session)
+
+    assert len(rivals.command(work).add) == 2
+
+
+def test_of_another_base_the_running_image_tells_nothing(rivals):
+    changed(rivals, "remove", "nano", live=False)
+    come = changed(rivals, "add", "vim", live=False)
+    rivals.host._image("localhost/other:1", {}, frozenset({"bash", "coreutils"}))
+    rivals.command(lambda s: base.record(s, base.propose(s, "localhost/other:1"), SILENT))
+    moved = len(rivals.events())
+    proposal = rivals.command(lambda s: apply.propose(s, Request((str(come), str(moved)))))
+    assert proposal.add == (come, moved)

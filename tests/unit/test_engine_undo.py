@@ -118,9 +118,20 @@ def test_undoing_an_undo_swaps_its_sets(machine):
 def test_a_range_takes_every_action_in_it_and_the_rest_is_passed_over(machine):
     first = add(machine, "jq", live=True)
     last = add(machine, "tree", live=True)
-    result = undone(machine, f"{first}-{last}", f"{first - 2}-{last}")
+    result = undone(machine, f"{first - 2}-{last}")
     assert result.void == (first, last)
     assert machine.host.tree == {"bash", "coreutils"}
+
+
+def test_ranges_that_overlap_are_refused(machine):
+    first = add(machine, "jq", live=True)
+    last = add(machine, "tree", live=True)
+    before = len(machine.events())
+    for words in ((f"{first}-{last}", f"{first - 2}-{last}"), (f"{last}", f"{first}-{last}")):
+        with pytest.raises(ValidationError, match="overlap"):
+            undone(machine, *words)
+    assert len(machine.events()) == before
+    assert undone(machine, str(first), f"{last}-{last}").void == (first, last)
 
 
 def test_head_and_a_tag_name_one_event(machine):
@@ -412,3 +423,121 @@ def test_what_changed_after_the_question_is_asked_again(machine):
     undone(machine, str(seq))
     with pytest.raises((ConflictError, NoOperationError)):
         machine.command(lambda s: undo.carry_out(s, proposal, SILENT))
+
+
+# -- a long log ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old(machine, monkeypatch):
+    """A machine whose view has let go of much: many rounds of two packages, each booted."""
+    monkeypatch.setattr("atomicstate.projectors.system.System.__init__.__kwdefaults__", SOON)
+    monkeypatch.setattr("atomicstate.engine.session.SNAPSHOT_AFTER", 1)
+    for _round in range(4):
+        for verb in ("add", "remove"):
+            change(machine, verb, "jq")
+            change(machine, verb, "tree")
+        applied(machine)
+        machine.host.reboot()
+    return machine
+
+
+SOON = {"compact": True, "slack": -1_000_000}
+
+
+@pytest.fixture
+def recent_alone(monkeypatch):
+    """The whole log is not folded."""
+
+    def refused(_session):
+        raise AssertionError("the whole log was folded")
+
+    return lambda: monkeypatch.setattr("atomicstate.engine.session.Session.observe_whole", refused)
+
+
+def test_what_was_asked_for_lately_is_undone_without_reading_the_whole_log(old, recent_alone):
+    then = recipe(old)
+    seq = add(old, "jq")
+    assert len(old.command(lambda s: s.system().actions)) < 17
+    recent_alone()
+    now = recipe(old)
+    undo_seq = undone(old, str(seq)).seq
+    assert recipe(old) == then
+    undone(old, str(undo_seq))
+    assert recipe(old) == now
+    undone(old, str(seq))
+    redone(old, str(seq))
+    assert recipe(old) == now
+
+
+def test_what_was_let_go_is_undone_by_the_whole_log(old):
+    first = old.kinds().index("package.added") + 1
+    assert first not in old.command(lambda s: s.system().actions)
+    with pytest.raises(ConflictError, match="stands on"):
+        undone(old, str(first))
+    assert len(undone(old, str(first), cascade=True).void) == 8
+
+
+def test_all_that_superseded_what_was_let_go_is_undone_by_the_whole_log(old):
+    numbers = [event.seq for event in old.events() if "jq" in getattr(event.body, "names", ())]
+    undone(old, *map(str, numbers[1:]))
+    assert b'"jq"' in recipe(old)
+    assert pending(old) == [(seq, "drop") for seq in numbers[1:]]
+    assert old.command(lambda s: s.system()).complete
+
+
+def test_a_view_that_was_folded_whole_is_small_again_afterwards(old):
+    numbers = [event.seq for event in old.events() if "jq" in getattr(event.body, "names", ())]
+    undone(old, *map(str, numbers[1:]))
+    old.command(status)
+    add(old, "nano")
+    with old.session() as session:
+        saved = session._from_snapshot()
+    assert saved.position > numbers[-1]
+    assert len(saved.actions) < len(numbers) + 8
+
+
+# -- and asked for again -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_what_was_undone_and_runs_still_can_be_asked_for_again(machine, live):
+    tree = add(machine, "tree")
+    applied(machine)
+    machine.host.reboot()
+    there = recipe(machine)
+    undone(machine, str(tree))
+    again = change(machine, "add", "tree", live=live)
+    assert machine.events()[again.seq - 1].body.in_base == ()
+    assert recipe(machine) == there
+    applied(machine)
+    machine.host.reboot()
+    assert "tree" in machine.host.tree
+
+
+def test_what_was_undone_and_is_removed_then_was_never_the_bases(machine):
+    tree = add(machine, "tree")
+    applied(machine)
+    machine.host.reboot()
+    undone(machine, str(tree))
+    gone = change(machine, "remove", "tree", live=True)
+    assert machine.events()[gone.seq - 1].body.in_base == ()
+    assert "tree" not in machine.host.tree
+    assert b"tree" not in recipe(machine)
+
+
+def test_what_an_undo_left_in_the_overlay_is_not_the_bases(machine):
+    tree = add(machine, "tree", live=True)
+    undone(machine, str(tree), live=False)
+    again = change(machine, "add", "tree")
+    assert again.plan.changes == ()
+    assert pending(machine) == [(again.seq, "add")]
+
+
+def test_a_live_change_brings_what_only_the_next_image_would_have(machine):
+    add(machine, "jq")
+    assert "oniguruma" not in machine.host.tree
+    result = change(machine, "add", "vim", live=True)
+    assert {item.name for item in result.plan.comes} == {"vim", "oniguruma"}
+    assert machine.host.tree >= {"vim", "oniguruma"}
+    assert "jq" not in machine.host.tree

@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from atomicstate.engine import apply, blame, documents, history, marks, packages
+from atomicstate.cli.commands.history import _readable
+from atomicstate.cli.render.history import shown_text
+from atomicstate.cli.terminal import Look
+from atomicstate.engine import apply, blame, documents, history, marks, packages, undo
 from atomicstate.engine.points import Point, resolve
 from atomicstate.engine.results import Silent
+from atomicstate.engine.transactions import can_be_id
 from atomicstate.errors import (
     ConflictError,
+    ContainerError,
     NoOperationError,
     NotFoundError,
     ValidationError,
@@ -199,3 +204,89 @@ def test_a_transaction_shows_its_steps(machine: Machine) -> None:
     assert shown.transaction is not None
     assert shown.transaction.outcome == "done"
     assert [step.name for step in shown.transaction.steps][-1] == "promote"
+
+
+def test_head_with_a_tilde_alone_is_the_one_before(machine: Machine) -> None:
+    seq = add(machine, "jq")
+    assert point(machine, "HEAD~").seq == point(machine, "@~").seq == seq - 1
+
+
+def test_what_was_near_is_named(machine: Machine) -> None:
+    add(machine, "jq")
+    transaction = applied(machine)
+    head = len(machine.events())
+    for text, near in (
+        ("999", f"#{head} (step.done"),
+        ("HEAD~999", f"#{head} (step.done"),
+        ("0000ffff", transaction),
+        ("boted", "booted"),
+    ):
+        with pytest.raises(NotFoundError) as caught:
+            point(machine, text)
+        assert near in caught.value.hint
+
+
+def test_a_date_is_no_start_of_an_id() -> None:
+    assert not can_be_id("2026-11-24")
+    assert can_be_id("01a21517-8888")
+
+
+def test_an_apply_is_shown_with_its_actions_and_what_it_changed_in_the_recipe(
+    machine: Machine,
+) -> None:
+    first = add(machine, "jq")
+    applied(machine)
+    machine.host.reboot()
+    before = machine.command(documents.recipe).content
+    second = add(machine, "tree")
+    machine.command(lambda s: undo.carry_out(s, undo.propose(s, "undo", [str(first)]), SILENT))
+    transaction = applied(machine)
+    shown = machine.command(lambda s: history.show(s, resolve(s, transaction)))
+    assert shown.whole
+    assert shown.event.seq == shown.transaction.first
+    assert [(item.seq, item.change) for item in shown.actions] == [(second, "add"), (first, "drop")]
+    assert (shown.recipe_before, shown.recipe_after) == (
+        before,
+        machine.command(documents.recipe).content,
+    )
+
+
+def test_an_apply_that_failed_is_shown_with_what_it_was_to_change(machine: Machine) -> None:
+    add(machine, "jq")
+    machine.host.failing["build"] = ContainerError("podman exited 1")
+    with pytest.raises(ContainerError):
+        applied(machine)
+    shown = machine.command(lambda s: history.show(s, resolve(s, "HEAD")))
+    assert shown.transaction.outcome == "rolled back"
+    assert b"jq" in shown.recipe_after
+    text = shown_text(shown, Look())
+    assert "What it was to change in the recipe" in text
+
+
+def test_a_live_transaction_is_shown_with_what_it_was_for(machine: Machine) -> None:
+    def work(session):
+        return packages.carry_out(
+            session, packages.propose(session, "add", ["jq"], live=True), SILENT
+        )
+
+    result = machine.command(work)
+    shown = machine.command(lambda s: history.show(s, resolve(s, result.transaction)))
+    assert shown.event.body.names == ("jq",)
+    assert {change.name for change in shown.changes} == {"jq", "oniguruma"}
+    assert b"jq" not in shown.recipe_before
+    assert b"jq" in shown.recipe_after
+
+
+def test_a_plan_of_many_packages_is_shown_too(machine: Machine) -> None:
+    names = tuple(f"library-of-some-length-{number}" for number in range(40))
+    machine.host.available.update(names)
+    machine.host.depends["tree"] = names
+    seq = add(machine, "tree")
+    assert machine.events()[seq - 1].body.plan is None
+    text = shown_text(machine.command(lambda s: history.show(s, resolve(s, str(seq)))), Look())
+    assert all(f"install {name} 1.0" in text for name in names)
+
+
+def test_what_a_build_printed_does_nothing_to_the_terminal() -> None:
+    said = "Reading... 5%\rReading... done\r\nred \x1b[31mtext\tand a tab\n"
+    assert _readable(said) == "Reading... done\nred \\x1b[31mtext   and a tab\n"

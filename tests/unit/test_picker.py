@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import select
-import subprocess
 import sys
-import time
 
 import pytest
 
 from atomicstate.cli.picker import Picker
 from atomicstate.cli.terminal import Look
 from atomicstate.errors import CanceledError
+from tests.support.terminal import at_a_terminal
 
 DOWN, UP = "\x1b[B", "\x1b[A"
 
@@ -74,34 +70,9 @@ print(sorted(pick(["jq", "tree", "nano"], lambda chosen: [f"{len(chosen)} chosen
 """
 
 
-def at_a_terminal(*keys: str) -> tuple[int, str]:
-    """Run SCRIPT on a pseudo-terminal, press `keys`; exit status and all that was shown."""
-    parent, child = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT], stdin=child, stdout=child, stderr=child, close_fds=True
-    )
-    os.close(child)
-    shown = b""
-    waiting = list(keys)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if not select.select([parent], [], [], 0.2)[0]:
-            if waiting and b"chosen" in shown:
-                os.write(parent, waiting.pop(0).encode())
-            if process.poll() is not None:
-                break
-            continue
-        try:
-            shown += os.read(parent, 4096)
-        except OSError:
-            break
-    status = process.wait(10)
-    os.close(parent)
-    return status, shown.decode()
-
-
 def test_a_person_at_a_terminal_chooses() -> None:
-    status, shown = at_a_terminal(DOWN, " ", "\r")
+    argv = [sys.executable, "-c", SCRIPT]
+    status, shown = at_a_terminal(argv, DOWN, " ", "\r", until="chosen")
     assert status == 0
     assert shown.rstrip().endswith("[0, 2]")
     assert "2 chosen" in shown

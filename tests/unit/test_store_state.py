@@ -92,9 +92,23 @@ def test_a_redacted_blob_is_gone_says_so_and_can_come_back(tmp_path: Path) -> No
 def test_a_snapshot_comes_back_with_its_position(state: State, log: Log) -> None:
     log.append([fact(), fact()])
     head = log.head()
-    assert state.snapshots.save("system", "3", head.seq, head.hash, b"payload")
+    assert state.snapshots.save("system", "3", head.seq, head.hash, b"payload", clock=7)
     log.append([fact()])
-    assert state.snapshots.load("system", "3", log) == (2, b"payload")
+    assert state.snapshots.load("system", "3", log) == (2, b"payload", 7)
+
+
+def test_a_time_is_looked_for_after_the_newest_snapshot_that_lies_before_it(
+    state: State, log: Log
+) -> None:
+    snapshots = state.snapshots
+    for name, clock in (("first", 10), ("second", 30), ("untold", 0)):
+        log.append([fact()])
+        head = log.head()
+        snapshots.save(name, "1", head.seq, head.hash, b"payload", clock=clock)
+    snapshots.save("foreign", "1", 3, bytes(32), b"payload", clock=1)
+    snapshots.path("damaged").write_bytes(b"damaged")
+    found = [snapshots.position_before(time, log) for time in (10, 11, 30, 31)]
+    assert found == [0, 1, 1, 2]
 
 
 def test_a_snapshot_that_does_not_fit_is_no_snapshot(state: State, log: Log) -> None:
@@ -125,7 +139,7 @@ def test_a_damaged_snapshot_is_no_snapshot_wherever_it_is_damaged(state: State, 
             path.write_bytes(damaged)
             assert state.snapshots.load("system", "3", log) is None, at
     path.write_bytes(whole)
-    assert state.snapshots.load("system", "3", log) == (2, b"payload")
+    assert state.snapshots.load("system", "3", log) == (2, b"payload", 0)
 
 
 def test_a_snapshot_of_a_log_that_lost_its_end_is_no_snapshot(state: State) -> None:

@@ -97,7 +97,7 @@ def _picked(session: Session, request: Request) -> Request:
     from atomicstate.cli.render.status import pending_lines
     from atomicstate.engine import apply as engine
 
-    actions = engine.propose(session, request).actions
+    actions = engine.preview(session, request).actions
     look = look_of(sys.stderr)
 
     def chosen(places: frozenset[int]) -> Request:
@@ -108,7 +108,7 @@ def _picked(session: Session, request: Request) -> Request:
         if not places:
             return ["Nothing is chosen."]
         try:
-            proposal = engine.propose(session, chosen(places))
+            proposal = engine.preview(session, chosen(places))
         except AtomicstateError as error:
             return [look.paint(clean(text), "red") for text in (error.message, error.hint) if text]
         return diff_lines(proposal.recipe_before, proposal.recipe, "image.yml", look)
@@ -119,11 +119,13 @@ def _picked(session: Session, request: Request) -> Request:
 
 @verb("switch", waits=True)
 @click.argument("image")
-def switch(app: App, image: str) -> None:
+@remark
+def switch(app: App, image: str, *, note: str | None) -> None:
     """Change the base to IMAGE, and apply.
 
     Everything else that is pending goes along. IMAGE must be in local storage.
     """
+    check_remark(note)
     app.must_ask()
     from atomicstate.engine import base as engine
 
@@ -134,6 +136,7 @@ def switch(app: App, image: str) -> None:
         app.ask("Build on it, and boot that next?")
         with app.reporting() as reporter:
             result = engine.switch(session, proposal, reporter)
+        add_remark(session, result.transaction, note)
     _answer(app, result)
 
 
@@ -163,8 +166,8 @@ def _left_lines(proposal: ApplyProposal, look: Look) -> list[str]:
     """What does not go in, and what is given up."""
     lines = []
     for sentence, seqs in (
-        ("stay pending", proposal.left_out),
-        ("stay held back since a rollback; name them to bring them in again", proposal.held),
+        ("left out, and pending still", proposal.left_out),
+        ("held back since a rollback still; what is named comes in again", proposal.held),
     ):
         if seqs:
             lines.append(f"  {' '.join(f'#{seq}' for seq in seqs)}: {sentence}")

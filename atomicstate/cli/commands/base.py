@@ -44,12 +44,14 @@ def set_(app: App, image: str, *, note: str | None) -> None:
 
 
 @verb("update")
-def update(app: App) -> None:
+@remark
+def update(app: App, *, note: str | None) -> None:
     """Take the newest image of the base's tag.
 
     It is fetched from its registry, recorded, and pending: the next `apply` builds on it. A base
     of localhost has no registry: what its tag names here counts.
     """
+    check_remark(note)
     app.must_ask()
     from atomicstate.engine import base as engine
 
@@ -58,6 +60,7 @@ def update(app: App) -> None:
         app.ask(f"Fetch what {reference} names now, and take it as the base?")
         with app.reporting() as reporter:
             result = engine.update(session, reporter)
+        add_remark(session, result.seq, note)
     _answer(app, result)
 
 
@@ -69,27 +72,32 @@ base = group(
 
 
 @verb("adopt")
-def adopt(app: App) -> None:
+@remark
+def adopt(app: App, *, note: str | None) -> None:
     """Take what something else made to boot next as the base.
 
     Its image becomes the base, and what is wanted is pending on top of it. The host stays as it
     is; the image must be in local storage.
     """
+    check_remark(note)
     from atomicstate.engine import adopt as engine
     from atomicstate.events.asjson import fields_of
 
     with app.session() as session, app.reporting() as reporter:
         result = engine.adopt(session, reporter)
+        add_remark(session, result.seq, note)
     app.answer(lambda: fields_of(result), lambda _look: _adopted_text(result))
 
 
 @verb("leave", waits=True)
-def leave(app: App) -> None:
+@remark
+def leave(app: App, *, note: str | None) -> None:
     """Go back to the plain base.
 
     Nothing of what was asked for is wanted any more, apart from the base itself; the image without
     all of it is built and boots next. The log keeps everything.
     """
+    check_remark(note)
     app.must_ask()
     from atomicstate.engine import leave as engine
     from atomicstate.events.asjson import fields_of
@@ -100,6 +108,7 @@ def leave(app: App) -> None:
         app.ask("Go back to the plain base?")
         with app.reporting() as reporter:
             result = engine.carry_out(session, proposal, reporter)
+        add_remark(session, result.seq or result.transaction or "HEAD", note)
     app.answer(lambda: fields_of(result), lambda look: _left_text(app, result, look))
 
 

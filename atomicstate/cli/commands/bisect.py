@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from atomicstate.cli.terminal import Look, clean
-from atomicstate.cli.verbs import group, verb
+from atomicstate.cli.terminal import Look, clean, counted
+from atomicstate.cli.verbs import Running, group, verb
 
 if TYPE_CHECKING:
     from atomicstate.cli.app import App
@@ -26,13 +26,13 @@ def start(app: App, bad: str, good: str) -> None:
     _answer(app, found)
 
 
-@verb("run", waits=True)
+@verb("run", waits=True, cls=Running)
 @click.argument("argv", nargs=-1, required=True, metavar="CMD...", type=click.UNPROCESSED)
 def run(app: App, argv: tuple[str, ...]) -> None:
     """Find the action: build the state in the middle, run CMD inside it, halve again.
 
-    CMD exits with 0 where it is whole, 125 where that can't be told, else 1 to 127. What was
-    found survives a kill: run it again.
+    CMD exits with 0 where it is whole, 125 where that can't be told, else 1 to 127; options of
+    this command stand before it. What was found survives a kill: run it again.
     """
     from atomicstate.engine import bisect as engine
 
@@ -68,20 +68,27 @@ def _answer(app: App, found: Finding) -> None:
 
 
 def _text(found: Finding, look: Look) -> str:
+    from atomicstate.cli.render.moments import short_time_of
+    from atomicstate.cli.render.status import action_text
+
     lines = [
         f"  {seq:>6}  {look.paint(verdict, 'green' if verdict == 'good' else 'yellow')}"
         for seq, verdict in sorted(found.verdicts.items())
     ]
-    about = f"{clean(found.user)}, {found.time[:19]}Z"
     if found.event is not None:
-        what = look.paint(f"Event {found.event}", "bold")
-        lines.append(f"{what} broke it: {clean(found.kind)}, {about}.")
-        lines.append(f"`atomicstate show {found.event}` tells all of it.")
+        what = look.paint(action_text(found.kind, found.data), "bold")
+        about = f"{clean(found.user)}, {short_time_of(found.time)}"
+        lines.append(f"Event {found.event} broke it: {what} ({about}).")
+        lines.append(
+            f"`atomicstate show {found.event}` tells all of it, `atomicstate undo {found.event}`"
+            " takes it back."
+        )
     elif len(found.verdicts) and all(seq in found.verdicts for seq in found.suspects[:-1]):
         which = ", ".join(map(str, found.suspects))
         lines.append(f"One of the events {which} broke it: what lies between can't be told.")
     else:
-        lines.append(f"{found.left} actions are left: `atomicstate bisect run CMD` goes on.")
+        left = counted(found.left, "action")
+        lines.append(f"{left} can have done it: `atomicstate bisect run CMD` goes on.")
     return "\n".join(lines)
 
 

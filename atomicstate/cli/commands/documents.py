@@ -60,6 +60,7 @@ def _show(app: App, name: str, *, applied: bool, at: str | None, blame: bool) ->
     app.answer(
         lambda: {name: _content(name, result.content), "digest": result.digest},
         lambda _look: result.content.decode(),
+        paged=True,
     )
 
 
@@ -74,7 +75,7 @@ def _blame(app: App, session: Session, name: str, point: Point | None) -> None:
 
         return blame_text(lines, look)
 
-    app.answer(lambda: {"lines": plain(lines)}, text)
+    app.answer(lambda: {"lines": plain(lines)}, text, paged=True)
 
 
 config = group("config", "The recipe of the image.", {"show": f"{__name__}:show"})

@@ -32,8 +32,8 @@ def show(app: App, point: str, *, build_log: bool) -> None:
     with app.session() as session:
         shown = history.show(session, resolve(session, point))
         if build_log:
-            text = _build_log(session, shown)
-            app.answer(lambda: {"build_log": text}, lambda _look: text)
+            said = _build_log(session, shown)
+            app.answer(lambda: {"build_log": said}, lambda _look: _readable(said), paged=True)
             return
 
     def page(look: Look) -> str:
@@ -41,15 +41,24 @@ def show(app: App, point: str, *, build_log: bool) -> None:
 
         return shown_text(shown, look)
 
-    app.answer(lambda: _shown_data(shown), page)
+    app.answer(lambda: _shown_data(shown), page, paged=True)
 
 
 def _build_log(session: Session, shown: Shown) -> str:
     steps = shown.transaction.steps if shown.transaction else ()
     digest = next((step.output for step in steps if step.name == "build" and step.output), "")
     if not digest:
-        raise NotFoundError("no build belongs to it whose output was kept")
+        raise NotFoundError(
+            "no build belongs to it whose output was kept",
+            hint="name an apply: `atomicstate log --kind transaction` lists them",
+        )
     return session.blobs.get(digest).decode("utf-8", "replace")
+
+
+def _readable(said: str) -> str:
+    """What a tool printed, as a terminal would leave it, and obeying nothing in it."""
+    lines = ([part for part in line.split("\r") if part][-1:] for line in said.split("\n"))
+    return "\n".join(clean("".join(line).expandtabs()) for line in lines)
 
 
 def _shown_data(shown: Shown) -> dict[str, Any]:
@@ -59,6 +68,7 @@ def _shown_data(shown: Shown) -> dict[str, Any]:
         "event": as_json(shown.event, bytes.fromhex(shown.hash)),
         "transaction": plain(shown.transaction),
         "changes": plain(shown.changes),
+        "actions": plain(shown.actions),
         "notes": shown.notes,
         "recipe_before": shown.recipe_before.decode(),
         "recipe_after": shown.recipe_after.decode(),
@@ -85,7 +95,7 @@ def diff(app: App, before: str, after: str, *, stat: bool) -> None:
 
         return difference_text(found, look, stat=stat)
 
-    app.answer(lambda: difference_data(found), page)
+    app.answer(lambda: difference_data(found), page, paged=True)
 
 
 def difference_data(found: Difference) -> dict[str, Any]:
@@ -120,7 +130,11 @@ def tag(app: App, name: str, point: str | None, *, delete: bool) -> None:
     from atomicstate.engine import marks
 
     with app.session() as session:
-        body, seq = marks.untag(session, name) if delete else marks.tag(session, name, point or "@")
+        body, seq = (
+            marks.untag(session, name)
+            if delete
+            else marks.tag(session, name, "@" if point is None else point)
+        )
     said = f"is event {body.point}" if body.point else "is gone"
     app.answer(
         lambda: {"seq": seq, "name": body.name, "point": body.point},

@@ -30,17 +30,27 @@ def init(app: App) -> None:
 
 
 @verb("status")
-def status(app: App) -> None:
-    """Show the pipeline, the deployments and what is pending."""
+@click.option("--at", metavar="POINT", help="As it was after this event, tag, time, ...")
+def status(app: App, *, at: str | None) -> None:
+    """Show the pipeline, the deployments and what is pending.
+
+    With --at, as the log tells it: what nobody observed then is not in it.
+    """
     from atomicstate.engine import status as engine
 
     with app.session() as session:
-        result = engine.status(session)
+        if at is None:
+            result, moment = engine.status(session), None
+        else:
+            from atomicstate.engine.points import resolve
+
+            result = engine.status_at(session, resolve(session, at))
+            moment = session.log.get(result.head.seq)[0].time
 
     def text(look: Look) -> str:
         from atomicstate.cli.render.status import status_text
 
-        return status_text(result, look)
+        return status_text(result, look, moment)
 
     app.answer(lambda: _status_data(result), text)
 

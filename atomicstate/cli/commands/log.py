@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from atomicstate.cli.app import App, say, stream_items, stream_lines
+from atomicstate.cli.render.moments import STYLES
+from atomicstate.cli.terminal import counted
 from atomicstate.cli.verbs import verb
-from atomicstate.errors import CanceledError, NotFoundError, ValidationError
+from atomicstate.errors import CanceledError, CorruptError, NotFoundError, ValidationError
 from atomicstate.interrupts import was_terminated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from atomicstate.cli.render.events import Form
     from atomicstate.cli.terminal import Look
     from atomicstate.store.log import Log
     from atomicstate.store.search import Found, Query
 
 _PAGE = 50
+_DIGITS = 4
 _MANY = 1_000_000_000_000
 
 
@@ -34,6 +41,10 @@ _MANY = 1_000_000_000_000
 @click.option("-n", "--number", type=click.IntRange(1, _MANY, clamp=False), help="The newest N.")
 @click.option("--reverse", is_flag=True, help="The newest first.")
 @click.option("--follow", is_flag=True, help="Then wait for more, until Ctrl-C.")
+@click.option("--tags", is_flag=True, help="The points that have a name instead.")
+@click.option(
+    "--time", "style", type=click.Choice(STYLES), default="local", help="How lines show times."
+)
 def log(
     app: App,
     *,
@@ -42,17 +53,20 @@ def log(
     number: int | None,
     reverse: bool,
     follow: bool,
+    tags: bool,
+    style: str,
     **names: Any,  # noqa: ANN401 - of the query
 ) -> int:
     """Show what happened, oldest first.
 
-    Text shows the newest page, JSON shows every event unless -n is given.
+    Text shows the newest page, JSON shows every event unless -n is given. In text a transaction is
+    one line, named by what it was for or how it ended; -v shows each of its steps, and so does
+    --txn. What a filter finds is shown event by event.
     """
     if follow:
         _refuse_an_end(app, until=until, reverse=reverse)
     with _open(app, scan=number is None and app.json) as opened:
         from atomicstate.cli.query import query_of
-        from atomicstate.store.search import newest, search
 
         query = query_of(opened, app.state_dir / "blobs", **names)
         first, stop = _range(opened, since, until)
@@ -93,10 +107,8 @@ def _page(look: Look) -> int:
     return max(look.height - 3, 3) if look.height else _PAGE
 
 
-def _range(log: Log, since: str | None, until: str | None) -> tuple[int, int]:
+def _range(app: App, log: Log, since: str | None, until: str | None) -> tuple[int, int]:
     """The numbers of the first event and the one after the last."""
-    from atomicstate.store.search import first_at
-
     start, stop = 1, log.head().seq + 1
     if since is None and until is None:
         return start, stop
@@ -122,8 +134,6 @@ def _show(app: App, found: Iterable[Found], digits: int) -> int:
     count = 0
     if app.format == "json":
         stream_items("events", map(_data, found))
-    elif app.format == "jsonl":
-        stream_lines(map(_data, found))
     else:
         for line in _lines(app, found, max(digits, 4)):
             say(line)
@@ -137,7 +147,7 @@ def _data(found: Found) -> dict[str, Any]:
     return {**as_json(found.event, found.hash), "clock_went_back": found.went_back}
 
 
-def _lines(app: App, found: Iterable[Found], digits: int) -> Iterator[str]:
+def _lines(app: App, form: Form, found: Iterable[Found]) -> Iterator[str]:
     from atomicstate.cli.render.events import event_line, event_lines
 
     look = app.look
@@ -145,7 +155,7 @@ def _lines(app: App, found: Iterable[Found], digits: int) -> Iterator[str]:
         if app.verbose:
             yield "\n".join(event_lines(event, record_hash, look, went_back=went_back)) + "\n"
         else:
-            yield event_line(event, look, went_back=went_back, digits=digits)
+            yield event_line(event, look, form, went_back=went_back)
 
 
 def _follow(app: App, log: Log, query: Query, seen: int, since: int | None) -> int:

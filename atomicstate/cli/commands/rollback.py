@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atomicstate.cli.remarks import add_remark, check_remark, remark
 from atomicstate.cli.terminal import Look, clean
 from atomicstate.cli.verbs import not_empty, verb
 
@@ -39,6 +40,7 @@ def rollback(app: App, *, to: str | None, discard_staged: bool) -> None:
     start of an id, or of the checksum of what is booted or in the rollback slot, is enough.
     What it takes away stays recorded, and is held back until an apply names it.
     """
+    check_remark(note)
     app.must_ask()
     from atomicstate.engine import rollback as engine
     from atomicstate.events.asjson import fields_of

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +14,7 @@ from atomicstate.errors import NoOperationError, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from atomicstate.cli.app import App
     from atomicstate.engine.replay import Replayed, Restored
@@ -92,32 +95,96 @@ def _data(result: Undone | Restored) -> dict[str, Any]:
 
 @verb("replay", waits=True)
 @click.option("--to", "point", metavar="POINT", required=True, help="Up to this point.")
+@click.option("--log", "file", metavar="FILE", help="Of the log in this export, not the one here.")
 @click.option("--restore", is_flag=True, help="Want again what was wanted then, and nothing else.")
 @click.option("--apply", "and_apply", is_flag=True, help="The same, and apply it.")
+@click.option(
+    "--sandbox", "target", metavar="DIR", help="Build it in this sandbox, which is made if need be."
+)
 @remark
-def replay(app: App, point: str, *, restore: bool, and_apply: bool, note: str | None) -> None:
+def replay(
+    app: App,
+    point: str,
+    *,
+    file: str | None,
+    restore: bool,
+    and_apply: bool,
+    target: str | None,
+    note: str | None,
+) -> None:
     """Derive a point of the history anew, from the first event on.
 
     Shows the recipe, the Containerfile, their digests, and what is wanted differently now. The
     chain of the log is checked on the way, and no snapshot is used. Nothing is changed, unless
     asked for: a restore is an event of its own, and can be undone.
+
+    With --sandbox the point is built in a sandbox beside this host, and boots there next; the log
+    stays as it is. Before `replay` the option of that name tells which host's log is meant.
     """
     restore = restore or and_apply
-    if note is not None and not restore:
-        raise ValidationError("a note is about an event: give --restore or --apply with -m")
+    _refuse_mix(restore=restore, file=file, target=target, note=note)
     check_remark(note)
-    if restore:
+    if restore or target:
         app.must_ask()
     from atomicstate.cli.render import steering as render
     from atomicstate.engine import replay as engine
 
-    with app.session() as session:
+    with _session(app, file) as session:
+        if target is not None:
+            _build(app, session, point, Path(target).absolute())
+            return
         if not restore:
             found = engine.replay(session, point)
-            app.answer(lambda: _replayed(found), lambda look: render.replayed_text(found, look))
+            text = partial(render.replayed_text, found)
+            app.answer(lambda: _replayed(found), text, paged=True)
             return
         result = _restore(app, session, point, and_apply=and_apply, note=note)
     app.answer(lambda: _data(result), lambda look: render.restored_text(result, look))
+
+
+def _refuse_mix(*, restore: bool, file: str | None, target: str | None, note: str | None) -> None:
+    """Raises ValidationError for options that don't go together."""
+    if restore and target is not None:
+        raise ValidationError(
+            "--sandbox builds the point elsewhere, --restore and --apply bring it back here:"
+            " give one of them"
+        )
+    if restore and file is not None:
+        raise ValidationError(
+            "what is in an export is not wanted again here: --restore and --apply are about the"
+            " log of this host"
+        )
+    if note is not None and not restore:
+        raise ValidationError("a note is about an event: give --restore or --apply with -m")
+    for value, what in ((target, "sandbox"), (file, "export")):
+        if value == "":
+            raise ValidationError(f"an empty name is no {what}")
+
+
+def _session(app: App, file: str | None) -> AbstractContextManager[Session]:
+    """The log here, or in an export."""
+    if file is None:
+        return app.session()
+    from atomicstate.engine.actor import current_actor
+    from atomicstate.engine.elsewhere import exported
+
+    return exported(Path(file).absolute(), app.sandbox, current_actor(app.verb, app.options))
+
+
+def _build(app: App, session: Session, point: str, directory: Path) -> None:
+    from atomicstate.cli.render import steering as render
+    from atomicstate.engine import elsewhere
+    from atomicstate.engine import replay as engine
+    from atomicstate.events.asjson import fields_of
+
+    elsewhere.check_target(session, directory)
+    derived = engine.derive(session, point)
+    recipe = engine.told(session, derived).recipe
+    app.show(lambda look: render.building_text(derived.point, recipe, directory, look))
+    app.ask("Build this, and boot it there next?")
+    with app.reporting() as reporter:
+        built = elsewhere.build(session, derived, directory, reporter)
+    app.answer(lambda: fields_of(built), lambda look: render.built_text(built, look))
 
 
 def _restore(

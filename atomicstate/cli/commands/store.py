@@ -24,7 +24,7 @@ _HASH_DIGITS = 64
 
 
 @verb("verify")
-@click.option("--from", "start", metavar="POINT", help="From here on: 12, HEAD~100 or a time.")
+@click.option("--from", "start", metavar="EVENT", help="From 12, HEAD~100 or a time on.")
 @click.option("--anchor", metavar="HASH", help="The hash of a head that was noted elsewhere.")
 def verify(app: App, *, start: str | None, anchor: str | None) -> None:
     """Check the whole chain of events, the blobs and the snapshots.

@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from atomicstate.cli.render.moments import line_time, long_time
+from atomicstate.cli.render.moments import long_time
 from atomicstate.cli.terminal import Look, clean, pad
-from atomicstate.events.asjson import fields_of, kind
+from atomicstate.events.asjson import fields_of, kind, plain
 from atomicstate.events.bodies import ACTIONS
 from atomicstate.events.event import UnknownEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from atomicstate.events.event import Event
+    from atomicstate.events.plan import PackageChange
 
 _KIND = 18
 _WIDE_KIND = 23
 _WHO = 5
 _SHORT = 12
+_LABEL = 11
+_TIMES = frozenset({"created"})
 _WENT_BACK = "the clock went back"
 _INTENT = frozenset({"transaction.begun", "step.started", "step.undoing"})
 _BAD = frozenset({"step.failed", "transaction.rolled_back", "live.broken"})
 
 
-def event_line(event: Event | UnknownEvent, look: Look, *, went_back: bool, digits: int) -> str:
+class Form(NamedTuple):
+    """How the lines of the log are set: digits of the numbers, and what shows a time."""
+
+    digits: int
+    when: Callable[[int], str]
+
+
+def event_line(event: Event | UnknownEvent, look: Look, form: Form, *, went_back: bool) -> str:
     """One line that fits: number, time, kind, who, and what happened."""
-    name = clean(kind(event))
-    start = f"{event.seq:>{digits}}  {line_time(event.time, look.width)}  "
+    name = kind(event)
+    what = (f"({_WENT_BACK}) " if went_back else "") + summary(event)
+    return log_line(event, (name, _style(name, event)), what, look, form)
+
+
+def log_line(
+    event: Event | UnknownEvent, name: tuple[str, str], what: str, look: Look, form: Form
+) -> str:
+    """A line of the log: number, time and user of `event`, a name with its style, and `what`."""
+    start = f"{event.seq:>{form.digits}}  {form.when(event.time)}  "
     who = pad(clean(event.actor.user), _WHO)
-    what = (f"({_WENT_BACK}) " if went_back else "") + clean(" ".join(summary(event).split()))
-    name = pad(name, _KIND if look.width else _WIDE_KIND)
-    used = len(start) + len(name) + len(who) + 2
-    return (
-        f"{look.paint(start, 'dim')}{look.paint(name, _style(kind(event), event))}"
-        f" {look.paint(who, 'dim')} {look.fit(what, used)}"
-    ).rstrip()
+    column = pad(clean(name[0]), _KIND if look.width else _WIDE_KIND)
+    text = look.fit(clean(" ".join(what.split())), len(start) + len(column) + len(who) + 2)
+    shown = (look.paint(start, "dim"), look.paint(column, name[1]), look.paint(who, "dim"))
+    return f"{shown[0]}{shown[1]} {shown[2]} {text}".rstrip()
 
 
 def event_lines(
@@ -56,7 +71,7 @@ def event_lines(
     heading = look.paint(str(event.seq), "bold") + " " + look.paint(name, _style(name, event))
     lines = [heading]
     lines += [
-        look.paint(f"  {label:<12}", "dim") + clean(value)
+        look.paint(f"  {label:<{_LABEL}} ", "dim") + clean(value)
         for label, value in fields.items()
         if value
     ]
@@ -82,20 +97,29 @@ def _details(event: Event | UnknownEvent, look: Look) -> list[str]:
     return lines
 
 
+def plan_lines(changes: Sequence[PackageChange], look: Look) -> list[str]:
+    """The changes of a plan, as they stand among the fields of an event."""
+    return _field("plan", [_change(plain(change)) for change in changes], look)
+
+
 def _field(name: str, value: Any, look: Look) -> list[str]:  # noqa: ANN401 - of a body
-    label = look.paint(f"  {name:<12}", "dim")
+    if value in (None, "", 0, [], {}) and value is not False:
+        return []
+    label = look.paint(f"  {name:<{_LABEL}} ", "dim")
     match value:
-        case None | "" | [] | {}:
-            return []
         case True | False:
             return [label + ("yes" if value else "no")]
+        case int() if name in _TIMES:
+            items = [long_time(value)]
+        case [int(), *_]:
+            items = [" ".join(map(str, value))]
         case list():
             items = [clean(str(item)) for item in value]
         case dict():
             items = [clean(f"{key}: {item}") for key, item in value.items() if item]
         case _:
             items = [clean(line) for line in str(value).splitlines()]
-    return [(label if not index else " " * 14) + item for index, item in enumerate(items)]
+    return [(label if not index else " " * (_LABEL + 3)) + item for index, item in enumerate(items)]
 
 
 def _change(change: dict[str, Any]) -> str:
@@ -123,16 +147,23 @@ def _packages(body: Any) -> str:  # noqa: ANN401 - one of two Structs
 
 
 def _begun(body: Any) -> str:  # noqa: ANN401
+    about = begun_words(body)
+    return f"{body.mode}: {about}" if about else str(body.mode)
+
+
+def begun_words(body: Any) -> str:  # noqa: ANN401 - a TransactionBegun
+    """What a transaction is about, without its mode."""
     if body.mode == "apply":
         parts = [
             f"{len(part)} to {word}" for part, word in ((body.add, "add"), (body.drop, "drop"))
         ]
-        return f"apply: {', '.join(text for text in parts if not text.startswith('0'))}"
+        return ", ".join(text for text in parts if not text.startswith("0 "))
     if body.mode == "live":
         verb = {"package.added": "add", "package.removed": "remove"}.get(body.action, body.action)
-        return f"live: {verb} {' '.join(body.names)}"
-    about = body.target or (f"{len(body.objects)} objects" if body.objects else "")
-    return f"{body.mode}: {_short(about)}" if about else str(body.mode)
+        return f"{verb} {' '.join(body.names)}"
+    if body.target:
+        return _short(body.target)
+    return f"{len(body.objects)} objects" if body.objects else " ".join(body.names)
 
 
 def _wanted_changed(body: Any) -> str:  # noqa: ANN401

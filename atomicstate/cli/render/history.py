@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atomicstate.cli.render.diff import diff_lines
-from atomicstate.cli.render.events import event_lines
+from atomicstate.cli.render.events import event_lines, plan_lines
 from atomicstate.cli.render.moments import short_time_of
-from atomicstate.cli.terminal import Look, clean
+from atomicstate.cli.render.status import pending_lines
+from atomicstate.cli.terminal import Look, clean, counted
+from atomicstate.projectors.transactions import DONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +48,8 @@ def difference_text(found: Difference, look: Look, *, stat: bool) -> str:
         lines += diff_lines(found.recipe_before, found.recipe_after, "image.yml", look, sides)
         lines += _packages("comes", comes, "green", look) + _packages("goes", goes, "red", look)
     lines.append(
-        f"{len(comes)} packages come or change, {len(goes)} go;"
-        f" {len(found.added)} actions more, {len(found.removed)} fewer"
+        f"{counted(len(comes), 'package')} that come or change, {len(goes)} that go;"
+        f" {counted(len(found.added), 'action')} more, {len(found.removed)} fewer"
     )
     return "\n".join(lines)
 
@@ -66,15 +68,23 @@ def _packages(heading: str, items: list[PackageDifference], style: str, look: Lo
 
 def shown_text(found: Shown, look: Look) -> str:
     """Everything about one event and its transaction."""
-    lines = event_lines(found.event, bytes.fromhex(found.hash), look, went_back=False)
-    lines += [look.paint("  note        ", "dim") + clean(text) for text in found.notes]
-    if found.transaction:
-        lines += _transaction(found.transaction, look)
+    event = event_lines(found.event, bytes.fromhex(found.hash), look, went_back=False)[:-1]
+    if getattr(found.event.body, "plan_blob", ""):
+        event += plan_lines(found.changes, look)
+    notes = [look.paint("  note        ", "dim") + clean(text) for text in found.notes]
+    story = _transaction(found.transaction, look) if found.transaction else []
+    # What was asked for comes first.
+    lines = [*story, *event, *notes, ""] if found.whole else [*event, *notes, "", *story]
+    if found.actions:
+        lines += [look.paint("What it was about", "heading"), *pending_lines(found.actions, look)]
+        lines.append("")
     diff = diff_lines(
         found.recipe_before, found.recipe_after, "image.yml", look, ("before", "after")
     )
     if diff:
-        lines += [look.paint("What it changed in the recipe", "heading"), *diff]
+        done = found.transaction is None or found.transaction.outcome == DONE
+        changed = "changed" if done else "was to change"
+        lines += [look.paint(f"What it {changed} in the recipe", "heading"), *diff]
     return "\n".join(lines)
 
 
@@ -88,6 +98,8 @@ def _transaction(story: Transaction, look: Look) -> list[str]:
         lines.append(f"  {look.paint(story.code, 'red')} {clean(story.reason)}")
     if story.image_id:
         lines.append(f"  image {story.image_id[:19]}, deployment {story.checksum[:12]}")
+    if any(step.name == "build" and step.output for step in story.steps):
+        lines.append(f"  `atomicstate show {story.last} --build-log` tells what the build printed")
     return [*lines, ""]
 
 

@@ -3,8 +3,27 @@
 from __future__ import annotations
 
 import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _ROOMY = 100
+_UNITS = (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60))
+_LONGEST_AGO = len("59 minutes ago")
+
+STYLES = ("local", "relative", "iso")
+"""How the lines of the log can show times."""
+
+
+def times(style: str, width: int, now: float | None = None) -> Callable[[int], str]:
+    """What shows a time (nanoseconds) in one of STYLES, for lines of `width` columns."""
+    if style == "iso":
+        return _iso_time
+    if style == "relative":
+        return partial(_ago, time.time() if now is None else now)
+    return partial(line_time, width=width)
 
 
 def line_time(nanoseconds: int, width: int) -> str:
@@ -31,6 +50,21 @@ def short_time_of(rfc3339: str) -> str:
 
     whole = datetime.fromisoformat(rfc3339[:19] + "+00:00")
     return short_time(int(whole.timestamp()) * 1_000_000_000)
+
+
+def _iso_time(nanoseconds: int) -> str:
+    """RFC 3339 to the second, with the zone of whoever looks."""
+    shown = _local(nanoseconds, "%Y-%m-%dT%H:%M:%S%z")
+    return f"{shown[:-2]}:{shown[-2:]}"
+
+
+def _ago(now: float, nanoseconds: int) -> str:
+    """A time as `--since` and a point `@{...}` take it: `5 minutes ago`."""
+    seconds = (int(now * 1_000_000_000) - nanoseconds) // 1_000_000_000
+    unit, length = next((item for item in _UNITS if abs(seconds) >= item[1]), ("second", 1))
+    count = abs(seconds) // length
+    words = f"{count} {unit}{'s' if count != 1 else ''}"
+    return (f"{words} ago" if seconds >= 0 else f"in {words}").ljust(_LONGEST_AGO)
 
 
 def _local(nanoseconds: int, form: str) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atomicstate.cli.render.moments import short_time_of
-from atomicstate.cli.terminal import Look, clean
+from atomicstate.cli.render.moments import short_time, short_time_of
+from atomicstate.cli.terminal import Look, clean, counted
 
 if TYPE_CHECKING:
     from atomicstate.engine.results import (
@@ -30,9 +30,11 @@ _ROLLING_BACK = "rolling_back"
 _CHECKSUM = 12
 
 
-def status_text(result: StatusResult, look: Look) -> str:
-    """The whole page."""
+def status_text(result: StatusResult, look: Look, moment: int | None = None) -> str:
+    """The whole page; of the past with the time of its last event (nanoseconds) as `moment`."""
+    at = f"event {result.head.seq}, {short_time(moment)}" if moment is not None else ""
     lines = [
+        *([_field(look, "at", at)] if at else []),
         _field(look, "state", f"{look.paint(result.state, 'bold')}: {_STATES[result.state]}"),
         _field(look, "base", _base(result)),
         _field(look, "overlay", overlay_text(result.overlay)),
@@ -65,6 +67,8 @@ def action_text(kind: str, data: dict[str, object]) -> str:
     verb = {"package.added": "add", "package.removed": "remove"}.get(kind)
     if verb:
         return clean(f"{verb} {words}")
+    if data.get("why"):
+        return clean(str(data["why"]))
     if "reference" in data:
         return clean(f"base {data.get('reference', '')}")
     return clean(f"{kind} {words}".rstrip())

@@ -8,11 +8,16 @@ from atomicstate.cli.render.diff import diff_lines
 from atomicstate.cli.render.history import difference_text
 from atomicstate.cli.render.plan import plan_lines
 from atomicstate.cli.render.status import pending_lines
-from atomicstate.cli.terminal import clean
+from atomicstate.cli.terminal import clean, counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from atomicstate.cli.terminal import Look
+    from atomicstate.engine.elsewhere import Built
+    from atomicstate.engine.points import Point
     from atomicstate.engine.replay import Replayed, Restored
+    from atomicstate.engine.results import DocumentResult
     from atomicstate.engine.undo import Proposal, Undone
 
 
@@ -45,7 +50,7 @@ def result_text(proposal: Proposal, result: Undone, look: Look) -> str:
 def replayed_text(found: Replayed, look: Look) -> str:
     """The documents of a point, and what is wanted differently now."""
     sections = (("image.yml", found.recipe), ("Containerfile", found.containerfile))
-    lines = [f"{found.events} events, up to #{found.point.seq}"]
+    lines = [f"{counted(found.events, 'event')}, up to #{found.point.seq}"]
     for name, document in sections:
         lines += ["", look.paint(name, "heading"), look.paint(document.digest, "dim")]
         lines += [clean(line) for line in document.content.decode().splitlines()]
@@ -59,11 +64,40 @@ def restoring_text(found: Replayed, look: Look) -> str:
     return "\n".join(diff or ["The recipe stays as it is."])
 
 
+def building_text(point: Point, recipe: DocumentResult, directory: Path, look: Look) -> str:
+    """What is to be built, and where."""
+    make = "" if directory.exists() else ", which is made for it"
+    heading = f"The state after event {point.seq}, to build in {clean(str(directory))}{make}"
+    lines = recipe.content.decode().splitlines()
+    return "\n".join([look.paint(heading, "heading"), *map(clean, lines)])
+
+
+def built_text(built: Built, look: Look) -> str:
+    """What was staged in the other sandbox, and how it is started."""
+    where = clean(built.directory)
+    staged = look.paint(f"Staged {built.checksum[:12]}", "bold")
+    lines = [
+        f"{staged} in {where}: the state after event {built.point} boots there next;"
+        f" `atomicstate sandbox reboot {where}` starts it."
+    ]
+    if not built.same_base:
+        lines.append(
+            look.paint(
+                f"It is built on what {clean(built.base)} is there ({built.base_id[:19]}), not on"
+                " the image of then: its packages may be others.",
+                "yellow",
+            )
+        )
+    return "\n".join(lines)
+
+
 def restored_text(result: Restored, look: Look) -> str:
     """What was recorded, and what boots next."""
     lines = []
     if result.seq is not None:
-        counts = f"{len(result.void)} actions not wanted any more, {len(result.revive)} again"
+        counts = (
+            f"{counted(len(result.void), 'action')} not wanted any more, {len(result.revive)} again"
+        )
         lines.append(f"{look.paint('Restored', 'bold')} (event {result.seq}): {counts}.")
     if result.applied is None:
         lines.append("What differs is pending: `atomicstate apply` makes it real.")
