@@ -1,96 +1,153 @@
 """The Containerfile: what a builder makes the image from.
 
-A pure function of its arguments and of RENDERER. One layer, one RUN, in order: what is added to
-the end leaves the layers before it to the builder's cache.
+A pure function of its arguments and of RENDERER. One step, one layer, in order: what is added to
+the end leaves the layers before it to the builder's cache. An image can't have more than 129
+layers, so where there are many steps the oldest are joined. It needs no APM, unless the dialect is
+`apm` and a step is of a kind that only APM knows.
 
-Safe by three fences: each value is checked before it is written (no character that the
-Containerfile's parser or the shell reads gets through the check), names are quoted for the shell
-besides, and a value from outside stands nowhere but in FROM, in a comment or behind `--`.
+No value from outside is ever code (render/instructions.py says how), but for commands that a
+person wrote as such. What does not fit there lies in files beside the Containerfile, named by
+their content.
 """
 
 from __future__ import annotations
 
-import shlex
-from typing import TYPE_CHECKING
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atomicstate.errors import ValidationError
-from atomicstate.recipe.names import shown, valid_package
+from atomicstate.recipe.labels import LABEL_RENDERER, LABEL_WHOLE
+from atomicstate.recipe.names import shown
 from atomicstate.recipe.reference import valid_image_id, valid_reference
+from atomicstate.recipe.render.instructions import Instruction, Run
+from atomicstate.recipe.render.joining import together
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-RENDERER = 1
+    from atomicstate.recipe.expand import Step
+    from atomicstate.recipe.render.context import Context
+
+RENDERER = 2
 """The version of what is rendered: a change of even one byte of the output is a new one."""
 
-DIALECTS: tuple[str, ...] = ("deb",)
-"""The kinds of base image that can be rendered for."""
+DIALECTS: tuple[str, ...] = ("deb", "rpm", "apm")
+"""The kinds of base image: Debian's; ALT's; ALT's with APM in it."""
+
+JOINED = 32
+"""So many of the oldest steps are joined, once there are ALONE more."""
+
+ALONE = 16
+"""So many of the newest steps stand alone at least."""
+
+_WHERE = 200
 
 
-class Layer(Struct, frozen=True):
-    """What one action (`event`, its number; 0: the recipe found at `init`) does to the image."""
+class Rendered(NamedTuple):
+    """A Containerfile, and the files that its context has to have besides the resources.
 
-    event: int
-    install: tuple[str, ...] = ()
-    remove: tuple[str, ...] = ()
-
-
-# update: a list that can't be fetched is an error, not a warning about an old one.
-# Pattern-Only: a name that is unknown is an error, never a regular expression.
-# The lists and archives go in the RUN that fetched them: what a later layer removes still counts.
-# Without policy-rc.d a package's script may start a daemon, which outlives the build.
-_BEGIN = """\
-RUN set -eu; export DEBIAN_FRONTEND=noninteractive; mine=; \\
-    policy=/usr/sbin/policy-rc.d; \\
-    if [ ! -e "$policy" ]; then \\
-      mine=1; printf '#!/bin/sh\\nexit 101\\n' >"$policy"; chmod 755 "$policy"; \\
-    fi; \\
-    apt-get update -o APT::Update::Error-Mode=any -o Acquire::Retries=3; \\
-"""
-_OPTIONS = "-y -o APT::Cmd::Pattern-Only=true"
-_REMOVE = f"    apt-get remove {_OPTIONS} -- {{names}}; \\\n"
-_INSTALL = (
-    f"    apt-get install {_OPTIONS} -o Acquire::Retries=3 \\\n"
-    "      -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -- {names}; \\\n"
-)
-_END = """\
-    apt-get clean; rm -rf /var/lib/apt/lists/*; \\
-    if [ -n "$mine" ]; then rm -f "$policy"; fi
-"""
-
-
-def render(layers: Sequence[Layer], base_id: str, base: str, dialect: str) -> bytes:
-    """The Containerfile of `layers` over the image `base_id`, which `base` named.
-
-    Raises ValidationError for a dialect that can't be rendered, and for a name, id or reference
-    that is none.
+    `files` has their content by path, below the context. All are of the mode 0644.
     """
+
+    content: bytes
+    files: Mapping[str, bytes]
+
+
+def render(
+    steps: Sequence[Step],
+    base_id: str,
+    base: str,
+    dialect: str,
+    manifests: Mapping[str, str],
+    *,
+    pins: Mapping[str, str] | None = None,
+) -> Rendered:
+    """The Containerfile of `steps` over the image `base_id`, which `base` named.
+
+    `manifests` are digests of the resources by name, `pins` the versions that packages shall have
+    by name. Raises ValidationError for what the dialect can't express, naming the step; for a
+    dialect, an id or a reference that is none.
+    """
+    from atomicstate.recipe.render.context import Context
+
     if dialect not in DIALECTS:
         raise ValidationError(
-            f"a base image of the kind {shown(dialect)} can't be rendered for yet",
+            f"a base image of the kind {shown(dialect)} can't be rendered for",
             hint=f"this version takes: {', '.join(DIALECTS)}",
         )
+    image = valid_image_id(base_id)
+    context = Context(dialect, image, manifests, pins or {})
     parts = [
         f"# Written by atomicstate (renderer {RENDERER}): a change made here is lost.\n"
         f"# base {valid_reference(base)}\n"
-        f"FROM {valid_image_id(base_id)}\n"
+        f'FROM {image}\nLABEL {LABEL_RENDERER}="{RENDERER}"\n'
     ]
-    parts += [_deb(layer) for layer in layers if layer.install or layer.remove]
-    return "\n".join(parts).encode("ascii")
+    steps = [step for step in steps if _instruction(step, context)]
+    joined = (len(steps) - ALONE) // JOINED * JOINED if len(steps) > JOINED + ALONE else 0
+    for first in range(0, joined, JOINED):
+        parts += _together(steps[first : first + JOINED], context)
+    parts += [f"{_origin(step)}{_instruction(step, context)}" for step in steps[joined:]]
+    parts.append(f'LABEL {LABEL_WHOLE}="{RENDERER}"\n')
+    return Rendered("\n".join(parts).encode("ascii"), context.files)
 
 
-def _deb(layer: Layer) -> str:
-    """One layer on a Debian base: what goes first, so that what comes may conflict with it."""
-    origin = f"# event {int(layer.event)}\n" if layer.event else "# recipe\n"
-    lines = [origin, _BEGIN]
-    if layer.remove:
-        lines.append(_REMOVE.format(names=_names(layer.remove)))
-    if layer.install:
-        lines.append(_INSTALL.format(names=_names(layer.install)))
-    return "".join([*lines, _END])
+def _together(steps: Sequence[Step], context: Context) -> Iterator[str]:
+    """Several steps as few layers: neighbouring RUNs become one."""
+    waiting: list[tuple[Step, Run]] = []
+    for place, step in enumerate(steps, 1):
+        context.place = place
+        written = _instruction(step, context)
+        if isinstance(written, Run):
+            waiting.append((step, written))
+            continue
+        yield from _one_run(waiting, context)
+        waiting = []
+        yield f"{_origin(step)}{written}"
+    context.place = 0
+    yield from _one_run(waiting, context)
 
 
-def _names(names: Sequence[str]) -> str:
-    return " ".join(shlex.quote(valid_package(name)) for name in names)
+def _one_run(steps: Sequence[tuple[Step, Run]], context: Context) -> Iterator[str]:
+    if steps:
+        origins = "".join(_origin(step) for step, _run in steps)
+        yield f"{origins}{together([run for _step, run in steps], context)}"
+
+
+def _instruction(step: Step, context: Context) -> Instruction | None:
+    """What the step does; None where that is nothing. Raises ValidationError, naming the step."""
+    kind = step.module.type
+    try:
+        return _renderers()[kind](step, step.module.body, context)
+    except ValidationError as error:
+        raise ValidationError(
+            f"the recipe, {step.where}, a module of the type {kind}: {error.message}",
+            hint=error.hint or None,
+        ) from error
+
+
+def _origin(step: Step) -> str:
+    """Where a step comes from, in two lines of comment."""
+    origin = f"event {int(step.event)}" if step.event else "recipe"
+    name = f" {shown(step.module.name)}" if step.module.name else ""
+    return f"# {origin}\n# {step.module.type}{name} ({ascii(step.where[:_WHERE])[1:-1]})\n"
+
+
+def _renderers() -> dict[str, Callable[[Step, Any, Context], Instruction | None]]:
+    from atomicstate.recipe.render import apt, commands, files, kernel, repos, system, text
+
+    return {
+        "branding": kernel.branding,
+        "copy": files.copy,
+        "git": commands.git,
+        "kernel": kernel.kernel,
+        "link": files.link,
+        "merge": text.merge,
+        "mkdir": files.mkdir,
+        "move": files.move,
+        "network": system.network,
+        "packages": apt.packages,
+        "remove": files.remove,
+        "replace": text.replace,
+        "repos": repos.repos,
+        "shell": commands.shell,
+        "systemd": system.systemd,
+    }
