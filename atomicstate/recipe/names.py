@@ -15,6 +15,14 @@ _SHOWN = 60
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](:[a-z0-9][a-z0-9-]*)?", re.ASCII)
 
 
+# What any package manager calls a package: capitals and underscores are apt-rpm's.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+.-]*[A-Za-z0-9_+.](:[a-z0-9][a-z0-9_-]*)?", re.ASCII)
+
+_UNIT_KIND = re.compile(
+    r"\.(?:service|socket|device|mount|automount|swap|target|path|timer|slice|scope)$", re.ASCII
+)
+
+
 def shown(text: str) -> str:
     """`text` quoted and on one line, for a message, shortened where it is long."""
     return ascii(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
@@ -32,3 +40,18 @@ def valid_package(name: str) -> str:
             "starting with a letter or digit",
         )
     return name
+
+
+def valid_name(name: str) -> str:
+    """`name`, if a package of any distribution can have it. Raises ValidationError."""
+    if len(name) > MAX_NAME or not _NAME.fullmatch(name):
+        raise ValidationError(
+            f"{shown(name)} is no package name",
+            hint="letters, digits, `+`, `-`, `_` and `.`, at least two",
+        )
+    return name
+
+
+def unit_name(text: str) -> str:
+    """The unit that systemctl takes `text` for: a service, unless it says what else it is."""
+    return text if not text or _UNIT_KIND.search(text) else f"{text}.service"

@@ -1,240 +1,350 @@
-"""image.yml as a recipe: strict, bounded, and with the place of what is wrong.
+"""image.yml as a recipe: strict, and every problem with its place.
 
-The YAML parser's events are built into plain values here, without its composer and constructor:
-so no tag makes an object, and depth and size are bounded while reading, aliases counted in full.
+document.py builds the values and notes where they stand; here they are held against the schema,
+field by field, so that one problem does not hide the next; checks.py looks at what they mean.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, NoReturn
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
 
-import msgspec
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import fields
 
 from atomicstate.errors import ValidationError
-from atomicstate.recipe.names import shown, valid_package
-from atomicstate.recipe.reference import valid_reference
-from atomicstate.recipe.schema import BODIES, LATER, Recipe
+from atomicstate.recipe import checks
+from atomicstate.recipe.document import Document, Path, Text, UnreadableError, parse, path_text
+from atomicstate.recipe.names import shown
+from atomicstate.recipe.schema import BODIES, Module, Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Mapping
 
-MAX_BYTES = 1 << 20
-"""The most bytes that a document may have."""
-
-MAX_DEPTH = 32
-"""The deepest that its lists and mappings may lie in one another."""
-
-MAX_NODES = 50_000
-"""The most values that it may hold, each alias counted as all that it stands for."""
-
-_NUMBER = re.compile(
-    r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+|0x[0-9a-fA-F]+"
-    r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
-)
-_NULL = frozenset({"", "~", "null", "Null", "NULL"})
-_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_STR_TAGS = frozenset({"tag:yaml.org,2002:str", "!"})
-_PATH = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
-_FIELD = re.compile(r"unknown field `(.*?)`")
+_TRUE = frozenset({"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"})
+_FALSE = frozenset({"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"})
+_RECIPE_KEYS = ("image", "env", "modules")
+_MODULE_KEYS = ("type", "name", "id", "env", "if", "body", "output")
 
 
-def read(text: bytes) -> Recipe:
-    """The recipe that `text` holds. Raises ValidationError, with line and column."""
-    if len(text) > MAX_BYTES:
-        raise ValidationError(f"the recipe is larger than {MAX_BYTES} bytes")
+class Problem(Struct, frozen=True):
+    """What is wrong in a document, and where; `expected` and `nearest` help to mend it.
+
+    `warning`: the document can be used all the same.
+    """
+
+    line: int
+    column: int
+    path: str
+    message: str
+    expected: str = ""
+    nearest: str = ""
+    warning: bool = False
+
+    def __str__(self) -> str:
+        where = f" ({self.path})" if self.path else ""
+        return f"line {self.line}, column {self.column}{where}: {self.message}"
+
+
+class Reading(NamedTuple):
+    """What a document holds: `recipe` is None where a problem is more than a warning.
+
+    `rough` is the recipe as far as it can be read, with a module that does nothing in the place
+    of one that can't be. `document` tells where each part of it stands.
+    """
+
+    recipe: Recipe | None
+    problems: tuple[Problem, ...]
+    rough: Recipe
+    document: Document
+
+
+def read(content: bytes) -> Recipe:
+    """The recipe that `content` holds. Raises ValidationError, with line and column."""
+    return _required(look(content))
+
+
+def read_modules(content: bytes) -> tuple[Module, ...]:
+    """The modules in `content`: one, a list of them, or a document that has modules alone.
+
+    Raises ValidationError, with line and column.
+    """
+    document = _parsed(content)
+    if isinstance(document.value, list):
+        document = document.within(("modules",))
+    elif isinstance(document.value, dict) and "modules" not in document.value:
+        document = document.within(("modules", 0))
+    return _required(_reading(document, included=True)).modules
+
+
+def _required(reading: Reading) -> Recipe:
+    if reading.recipe is None:
+        first, *others = [problem for problem in reading.problems if not problem.warning]
+        more = f" (and {len(others)} more)" if others else ""
+        hint = " ".join(part for part in (_expected(first), _meant(first)) if part)
+        raise ValidationError(f"the recipe, {first}{more}", hint=hint or None)
+    return reading.recipe
+
+
+def look(content: bytes, *, included: bool = False) -> Reading:
+    """The recipe, or all that is wrong. An `included` document may hold modules alone.
+
+    Raises UnreadableError, a ValidationError, for what is no YAML document, or too large: nothing
+    else is looked at.
+    """
+    return _reading(_parsed(content), included=included)
+
+
+def _parsed(content: bytes) -> Document:
     try:
-        document = text.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = text.count(b"\n", 0, error.start) + 1
-        raise ValidationError(f"the recipe, line {line}: this is no UTF-8 text") from error
-    builder = _Builder()
-    value = builder.document(document)
-    _known_types(value, builder)
-    try:
-        recipe = msgspec.convert(value, Recipe)
-    except msgspec.ValidationError as error:
-        builder.explain(str(error))
-    _values(recipe, builder)
-    return recipe
+        return parse(content)
+    except UnreadableError as error:
+        raise UnreadableError(error.reason, error.line, error.column, "the recipe, ") from error
 
 
-def _known_types(value: Any, builder: _Builder) -> None:  # noqa: ANN401
-    """Say in a sentence that a type of module comes later, before the schema calls it wrong."""
-    modules = value.get("modules") if isinstance(value, dict) else None
-    for index, module in enumerate(modules if isinstance(modules, list) else ()):
-        kind = module.get("type") if isinstance(module, dict) else None
-        if not isinstance(kind, str) or kind in BODIES:
-            continue
-        path = f"$.modules[{index}].type"
-        taken = ", ".join(BODIES)
-        if kind in LATER:
-            builder.fail(
-                path,
-                f"modules of the type {kind} are not taken yet",
-                hint=f"this version takes: {taken}; these come later: {', '.join(LATER)}",
-            )
-        builder.fail(
-            path, f"{shown(kind)} is no type of module", hint=f"this version takes: {taken}"
+def _reading(document: Document, *, included: bool) -> Reading:
+    reader = _Reader(document)
+    recipe = reader.recipe(included=included)
+    problems = tuple(sorted(reader.problems, key=lambda item: (item.line, item.column)))
+    bad = any(not problem.warning for problem in problems)
+    return Reading(None if bad else recipe, problems, recipe, document)
+
+
+def _expected(problem: Problem) -> str:
+    return f"expected: {problem.expected}" if problem.expected else ""
+
+
+def _meant(problem: Problem) -> str:
+    return f"did you mean {problem.nearest}?" if problem.nearest else ""
+
+
+class _Reader:
+    """Holds one document against the schema."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self.problems: list[Problem] = []
+
+    def problem(
+        self,
+        path: Path,
+        message: str,
+        *,
+        expected: str = "",
+        nearest: str = "",
+        warning: bool = False,
+    ) -> None:
+        place = self._document.place(path)
+        self.problems.append(
+            Problem(place.line, place.column, path_text(path), message, expected, nearest, warning)
         )
 
+    # -- the document ------------------------------------------------------------------------
 
-def _values(recipe: Recipe, builder: _Builder) -> None:
-    """What the schema alone can't say: names and references that are none."""
-    for path, check, text in _checks(recipe):
-        try:
-            check(text)
-        except ValidationError as error:
-            builder.fail(path, error.message, hint=error.hint)
+    def recipe(self, *, included: bool) -> Recipe:
+        value = self._mapping((), self._document.value, _RECIPE_KEYS, "a recipe")
+        image = self._text(("image",), value.get("image"))
+        env = self._texts(("env",), value.get("env"))
+        modules = self._modules(value.get("modules"))
+        if included and value.get("modules") is None:
+            self.problem((), "there are no modules here", expected="modules: a list")
+        for key in ("image", "env") if included else ():
+            if value.get(key) is not None:
+                self.problem((key,), f"{key} has no meaning in what is included", warning=True)
+        recipe = Recipe(image, modules, env)
+        for path, message, expected in checks.recipe_problems(recipe):
+            self.problem(path, message, expected=expected)
+        return recipe
 
+    def _modules(self, value: Any) -> tuple[Module, ...]:  # noqa: ANN401
+        found = []
+        for place, item in enumerate(self._list(("modules",), value, "a list of modules")):
+            before = len(self.problems)
+            module = self._module(("modules", place), item)
+            if module is None:
+                # It stands for the place: what comes after keeps its number, and may name it.
+                named = item.get("id") if isinstance(item, dict) else None
+                module = Module(
+                    "packages",
+                    BODIES["packages"](),
+                    id=str(named) if isinstance(named, str) else "",
+                )
+            elif len(self.problems) == before:
+                self._checked(("modules", place), module)
+            found.append(module)
+        return tuple(found)
 
-def _checks(recipe: Recipe) -> Iterator[tuple[str, Any, str]]:
-    yield "$.image", valid_reference, recipe.image
-    for index, module in enumerate(recipe.modules):
-        for key in module.body.__struct_fields__:
-            for place, name in enumerate(getattr(module.body, key)):
-                yield f"$.modules[{index}].body.{key}[{place}]", valid_package, name
+    def _checked(self, path: Path, module: Module) -> None:
+        for below, message, expected in checks.module_problems(module):
+            self.problem((*path, *below), message, expected=expected)
+        for below, message in checks.module_warnings(module):
+            self.problem((*path, *below), message, warning=True)
 
+    def _module(self, path: Path, item: Any) -> Module | None:  # noqa: ANN401
+        value = self._mapping(path, item, _MODULE_KEYS, "a module")
+        if value is not item:
+            return None
+        kind = self._kind(path, value)
+        given = value.get("body")
+        if given is None:
+            self.problem(path, "the module has no body", expected="body: its settings")
+            return None
+        texts = {key: self._text((*path, key), value.get(key)) for key in ("name", "id", "if")}
+        maps = {key: self._texts((*path, key), value.get(key)) for key in ("env", "output")}
+        if kind is None:
+            return None
+        body = self._struct((*path, "body"), given, BODIES[kind], f"a module of the type {kind}")
+        if body is None:
+            return None
+        return Module(
+            kind, body, texts["name"], texts["id"], maps["env"], texts["if"], maps["output"]
+        )
 
-class _Builder:
-    """Builds one document's value, and notes where each part of it stands."""
+    def _kind(self, path: Path, value: Mapping[str, Any]) -> str | None:
+        kind = value.get("type")
+        if kind is None:
+            expected = f"type: one of {', '.join(BODIES)}"
+            self.problem(path, "the module has no type", expected=expected)
+            return None
+        if not isinstance(kind, str):
+            self._wrong((*path, "type"), kind, "text")
+            return None
+        if kind not in BODIES:
+            self.problem(
+                (*path, "type"),
+                f"{shown(kind)} is no type of module",
+                expected=f"one of {', '.join(BODIES)}",
+                nearest=_nearest(kind, BODIES),
+            )
+            return None
+        return str(kind)
 
-    def __init__(self) -> None:
-        self._places: dict[str, tuple[int, int]] = {}
-        self._anchors: dict[str, tuple[Any, int]] = {}
-        self._events: Iterator[Any] = iter(())
-        self._nodes = 0
+    # -- values ------------------------------------------------------------------------------
 
-    def document(self, text: str) -> Any:  # noqa: ANN401
-        """The value of the one document in `text`."""
-        from ruamel.yaml import YAML
-        from ruamel.yaml.error import YAMLError
+    def _struct(self, path: Path, value: Any, kind: type[Any], what: str) -> Any:  # noqa: ANN401
+        """`value` as `kind`; None where that can't be."""
+        known = {field.encode_name: field for field in fields(kind)}
+        if not isinstance(value, dict):
+            self._wrong(path, value, f"{what}, a mapping with the keys {', '.join(known)}")
+            return None
+        given = self._mapping(path, value, tuple(known), what)
+        before = len(self.problems)
+        converted: dict[str, Any] = {}
+        for key, field in known.items():
+            part = given.get(key)
+            if part is None:
+                if field.default is NODEFAULT and field.default_factory is NODEFAULT:
+                    self.problem(path, f"{key} is missing in {what}", expected=f"{key}: a value")
+                continue
+            converted[field.name] = self._field((*path, key), part, field.type, what)
+        return kind(**converted) if len(self.problems) == before else None
 
-        self._events = YAML(typ="safe", pure=True).parse(text)
-        value = None
-        try:
-            event = self._after_start()
-            if event is not None:
-                value = self._value(event, "$", 0)
-                next(self._events)  # the document's end
-                extra = next(self._events)
-                if type(extra).__name__ != "StreamEndEvent":
-                    self._stop(extra, "a second document begins here: a recipe is one")
-        except YAMLError as error:
-            self._broken(error)
-        return value
+    def _field(self, path: Path, value: Any, annotated: Any, what: str) -> Any:  # noqa: ANN401
+        """A field's value; what the schema says about its size is held against it."""
+        kind, *metas = get_args(annotated) if hasattr(annotated, "__metadata__") else (annotated,)
+        if hasattr(kind, "__metadata__"):  # an annotated alias within
+            kind, *inner = get_args(kind)
+            metas = [*inner, *metas]
+        convert = self._converter(kind)
+        if convert is None:
+            return self._struct(path, value, kind, f"{path[-1]} of {what}")
+        result = convert(path, value)
+        if any(meta.min_length for meta in metas) and not result:
+            self.problem(path, f"{path[-1]} is empty", expected="at least one")
+        return result
 
-    def explain(self, message: str) -> NoReturn:
-        """Raise the schema's `message` as an error with its place."""
-        match = _PATH.fullmatch(message)
-        what, path = (match["what"], match["path"]) if match else (message, None)
-        field = _FIELD.search(what)
-        if field:
-            path = f"{path or '$'}.{field[1]}"
-        self.fail(path or "$", f"{what[:1].lower()}{what[1:]}")
-
-    def fail(self, path: str, message: str, hint: str | None = None) -> NoReturn:
-        """Raise a ValidationError about the value at `path`."""
-        # msgspec names the part of a mapping whose key it can't show as [...]: the nearest
-        # place that is known serves.
-        while path not in self._places and len(path) > 1:
-            path = path[: max(path.rfind("."), path.rfind("["), 1)]
-        line, column = self._places.get(path, (1, 1))
-        raise ValidationError(_at(line, column, path, message), hint=hint)
-
-    def _after_start(self) -> Any:  # noqa: ANN401
-        """The first event of the first document, or None where the stream is empty."""
-        for event in self._events:
-            name = type(event).__name__
-            if name == "StreamEndEvent":
-                return None
-            if name not in ("StreamStartEvent", "DocumentStartEvent"):
-                return event
+    def _converter(self, kind: Any) -> Callable[[Path, Any], Any] | None:  # noqa: ANN401
+        if kind is str:
+            return self._text
+        if kind is bool:
+            return self._flag
+        if get_origin(kind) is Literal:
+            return lambda path, value: self._choice(path, value, get_args(kind))
+        if get_origin(kind) is dict:
+            return self._texts
+        if get_origin(kind) is tuple:
+            needed = get_args(kind)[0] is not str
+            return lambda path, value: self._text_list(path, value, needed=needed)
         return None
 
-    def _value(self, event: Any, path: str, depth: int) -> Any:  # noqa: ANN401
-        mark = event.start_mark
-        self._places[path] = (mark.line + 1, mark.column + 1)
-        self._count(event, 1)
-        if depth > MAX_DEPTH:
-            self._stop(event, f"more than {MAX_DEPTH} lists and mappings in one another")
-        name = type(event).__name__
-        if name == "AliasEvent":
-            return self._alias(event)
-        before = self._nodes
-        if name == "ScalarEvent":
-            value = self._scalar(event)
-        else:
-            if event.tag is not None:
-                self._stop(event, "a tag: a recipe holds text, lists and mappings alone")
-            value = (self._list if name == "SequenceStartEvent" else self._mapping)(path, depth)
-        if event.anchor is not None:
-            # Only now: an alias inside of what it stands for finds no anchor.
-            self._anchors[event.anchor] = (value, self._nodes - before + 1)
+    def _text(self, path: Path, value: Any) -> str:  # noqa: ANN401
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            self._wrong(path, value, "text")
+            return ""
+        return str(value)
+
+    def _flag(self, path: Path, value: Any) -> bool:  # noqa: ANN401
+        if isinstance(value, Text) and value.plain and value in _TRUE | _FALSE:
+            return value in _TRUE
+        self._wrong(path, value, "true or false")
+        return False
+
+    def _choice(self, path: Path, value: Any, choices: tuple[str, ...]) -> str:  # noqa: ANN401
+        text = self._text(path, value)
+        if text not in choices:
+            named = [choice for choice in choices if choice]
+            self.problem(
+                path,
+                f"{shown(text)} is no {path[-1]}",
+                expected=f"one of {', '.join(named)}",
+                nearest=_nearest(text, named),
+            )
+        return text
+
+    def _text_list(self, path: Path, value: Any, *, needed: bool) -> tuple[str, ...]:  # noqa: ANN401
+        found = []
+        for place, item in enumerate(self._list(path, value, "a list of texts")):
+            below = (*path, place)
+            if item is None or (needed and item == ""):
+                self.problem(below, "nothing stands here", expected="text")
+            else:
+                found.append(self._text(below, item))
+        return tuple(found)
+
+    def _texts(self, path: Path, value: Any) -> dict[str, str]:  # noqa: ANN401
+        """A mapping of text to text."""
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            self._wrong(path, value, "a mapping of names to texts")
+            return {}
+        return {str(key): self._text((*path, key), item) for key, item in value.items()}
+
+    def _list(self, path: Path, value: Any, expected: str) -> list[Any]:  # noqa: ANN401
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self._wrong(path, value, expected)
+            return []
         return value
 
-    def _list(self, path: str, depth: int) -> list[Any]:
-        values: list[Any] = []
-        while type(event := next(self._events)).__name__ != "SequenceEndEvent":
-            values.append(self._value(event, f"{path}[{len(values)}]", depth + 1))
-        return values
-
-    def _mapping(self, path: str, depth: int) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        while type(event := next(self._events)).__name__ != "MappingEndEvent":
-            key = self._key(event)
-            if key in values:
-                self._stop(event, f"the key {shown(key)} is here twice")
-            inner = f"{path}.{key}"
-            values[key] = self._value(next(self._events), inner, depth + 1)
-            self._places[inner] = (event.start_mark.line + 1, event.start_mark.column + 1)
-        return values
-
-    def _key(self, event: Any) -> str:  # noqa: ANN401
-        value = self._scalar(event) if type(event).__name__ == "ScalarEvent" else None
-        if event.anchor is not None or not isinstance(value, str):
-            self._stop(event, "a key that is no plain text")
-        if value == "<<":
-            self._stop(event, "merge keys (`<<`) are not taken")
+    def _mapping(
+        self,
+        path: Path,
+        value: Any,  # noqa: ANN401
+        keys: tuple[str, ...],
+        what: str,
+    ) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            self._wrong(path, value, f"{what}, a mapping with the keys {', '.join(keys)}")
+            return {}
+        for key in value:
+            if key not in keys:
+                self.problem(
+                    (*path, key),
+                    f"{shown(key)} is no key of {what}",
+                    expected=f"one of {', '.join(keys)}",
+                    nearest=_nearest(key, keys),
+                )
         return value
 
-    def _scalar(self, event: Any) -> Any:  # noqa: ANN401
-        if event.tag is not None and event.tag not in _STR_TAGS:
-            self._stop(event, "a tag: a recipe holds text, lists and mappings alone")
-        text: str = event.value
-        if event.tag is not None or not event.implicit[0]:
-            return text
-        if text in _NULL:
-            return None
-        if text in _BOOL:
-            return _BOOL[text]
-        # What it would be as a number does not matter: no field takes one.
-        return 0.0 if _NUMBER.fullmatch(text) else text
-
-    def _alias(self, event: Any) -> Any:  # noqa: ANN401
-        if event.anchor not in self._anchors:
-            self._stop(event, f"the alias {shown(event.anchor)} stands for nothing before it")
-        value, nodes = self._anchors[event.anchor]
-        self._count(event, nodes)
-        return value
-
-    def _count(self, event: Any, nodes: int) -> None:  # noqa: ANN401
-        self._nodes += nodes
-        if self._nodes > MAX_NODES:
-            self._stop(event, f"more than {MAX_NODES} values, aliases counted")
-
-    def _stop(self, event: Any, message: str) -> NoReturn:  # noqa: ANN401
-        mark = event.start_mark
-        raise ValidationError(_at(mark.line + 1, mark.column + 1, "$", message))
-
-    def _broken(self, error: Exception) -> NoReturn:
-        """Raise the parser's own complaint, with its place where it has one."""
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        what = getattr(error, "problem", None) or getattr(error, "reason", None) or "no YAML"
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise ValidationError(_at(line, column, "$", str(what))) from error
+    def _wrong(self, path: Path, value: Any, expected: str) -> None:  # noqa: ANN401
+        names = {dict: "a mapping", list: "a list", type(None): "nothing"}
+        what = names.get(type(value)) or f"the text {shown(value)}"
+        self.problem(path, f"{what} stands here", expected=expected)
 
 
-def _at(line: int, column: int, path: str, message: str) -> str:
-    where = "" if path == "$" else f" ({path[2:]})"
-    return f"the recipe, line {line}, column {column}{where}: {message}"
+def _nearest(word: str, words: Iterable[str]) -> str:
+    return next(iter(get_close_matches(word, list(words), 1)), "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from atomicstate.errors import ValidationError
-from atomicstate.recipe.containerfile import Layer, render
 from atomicstate.recipe.names import valid_package
 from atomicstate.recipe.reference import valid_image_id, valid_reference
 
@@ -95,38 +94,3 @@ def test_a_package_name_that_debian_has(name: str) -> None:
 def test_a_package_name_that_is_none(name: str) -> None:
     with pytest.raises(ValidationError):
         valid_package(name)
-
-
-def test_one_more_layer_leaves_the_ones_before_as_they_are() -> None:
-    layers = [Layer(0, ("jq",)), Layer(5, ("curl", "g++")), Layer(7, (), ("nano",))]
-    one, two = (render(layers[:count], BASE_ID, "localhost/base:1", "deb") for count in (2, 3))
-    assert two.startswith(one)
-    assert two[len(one) :].startswith(b"\n# event 7\nRUN ")
-
-
-def test_a_layer_does_what_its_action_says() -> None:
-    text = render(
-        [Layer(0, ("jq",), ("nano",)), Layer(9, (), ("vim",))],
-        f"sha256:{BASE_ID}",
-        "localhost/base:1",
-        "deb",
-    ).decode()
-    assert f"\n# base localhost/base:1\nFROM {BASE_ID}\n" in text
-    recipe, event = text.split("\nRUN ")[1:]
-    assert "# recipe" in text.split("\nRUN ")[0]
-    assert recipe.index("apt-get remove") < recipe.index("apt-get install")
-    assert "-- nano;" in recipe
-    assert "-- jq;" in recipe
-    assert "apt-get install" not in event
-
-
-def test_nothing_to_do_is_the_base_alone() -> None:
-    text = render([], BASE_ID, "localhost/base:1", "deb").decode()
-    assert text.splitlines()[-1] == f"FROM {BASE_ID}"
-    assert render([Layer(3)], BASE_ID, "localhost/base:1", "deb").decode() == text
-
-
-def test_another_dialect_is_refused_in_a_sentence() -> None:
-    with pytest.raises(ValidationError, match="'rpm' can't be rendered for yet") as caught:
-        render([], BASE_ID, "localhost/base:1", "rpm")
-    assert "deb" in caught.value.hint
