@@ -109,6 +109,72 @@ class NoteAdded(Body, frozen=True, array_like=True, gc=False, tag="note.added"):
     text: str
 
 
+class ModuleAdded(Body, frozen=True, array_like=True, gc=False, tag="module.added"):
+    """The recipe shall have this module: `module` is its blob, canonical JSON.
+
+    It stands before the module in the slot `before`, at the end where that is 0. A slot is the
+    number of the action that made it; the modules of the recipe found at `init` have the slots
+    -1, -2, ... `what` says in a line what it does.
+    """
+
+    module: str
+    module_type: str
+    before: int = 0
+    what: str = ""
+
+
+class ModuleChanged(Body, frozen=True, array_like=True, gc=False, tag="module.changed"):
+    """The module in `slot` shall be this one. Fields as in `module.added`."""
+
+    module: str
+    module_type: str
+    slot: int
+    what: str = ""
+
+
+class ModuleRemoved(Body, frozen=True, array_like=True, gc=False, tag="module.removed"):
+    """The recipe shall not have the module in `slot`, which was of the type `module_type`."""
+
+    slot: int
+    module_type: str = ""
+    what: str = ""
+
+
+class EnvSet(Body, frozen=True, array_like=True, gc=False, tag="env.set"):
+    """The recipe's variable `name` shall be `value`.
+
+    `given`: it is no part of the document, but a value for what the document reads as Env.
+    """
+
+    name: str
+    value: str
+    given: bool = False
+
+
+class EnvRemoved(Body, frozen=True, array_like=True, gc=False, tag="env.removed"):
+    """The recipe's variable `name` shall not be there; `given` as in `env.set`."""
+
+    name: str
+    given: bool = False
+
+
+class ResourceSet(Body, frozen=True, array_like=True, gc=False, tag="resource.set"):
+    """What modules name `name` shall be this: `manifest` is the blob that lists its files.
+
+    `files` counts them.
+    """
+
+    name: str
+    manifest: str
+    files: int = 0
+
+
+class ResourceRemoved(Body, frozen=True, array_like=True, gc=False, tag="resource.removed"):
+    """The recipe shall not have the resource `name`."""
+
+    name: str
+
+
 # -- intent --------------------------------------------------------------------------------
 
 
@@ -121,7 +187,11 @@ class TransactionBegun(Body, frozen=True, array_like=True, gc=False, tag="transa
     against the deployment of the transaction `parent`, empty for the base as it was at `init`,
     a checksum for one that was adopted),
     and all that the render read: base reference and id, architecture, dialect, renderer version;
-    `recipe` and `containerfile` are digests of blobs. `staged_before` is the checksum that was
+    `recipe` and `containerfile` are digests of blobs, `resources` maps names to blobs of manifests,
+    `files` paths of generated files to blobs, `given` are values of Env beside the recipe's.
+    `promoted` is the blob of what image.yml becomes in the end, empty where that is `recipe`;
+    `beside` maps the names of the resources that are put beside it to blobs of manifests.
+    `staged_before` is the checksum that was
     staged when it began, `boots_next` of what would boot next. A live one has `action` (the wire
     name), `names`, `in_base` and the plan. `user_recipe` is the digest that image.yml had, empty
     where a person wrote it: only what has that digest is replaced.
@@ -157,6 +227,11 @@ class TransactionBegun(Body, frozen=True, array_like=True, gc=False, tag="transa
     target: str = ""
     held: tuple[int, ...] = ()
     objects: tuple[str, ...] = ()
+    resources: dict[str, str] = {}
+    files: dict[str, str] = {}
+    given: dict[str, str] = {}
+    promoted: str = ""
+    beside: dict[str, str] = {}
 
 
 class StepStarted(Body, frozen=True, array_like=True, gc=False, tag="step.started"):
@@ -182,7 +257,8 @@ class StepUndoing(Body, frozen=True, array_like=True, gc=False, tag="step.undoin
 class SystemInitialized(Body, frozen=True, array_like=True, gc=False, tag="system.initialized"):
     """The host was adopted: the first event. `recipe` is the digest of the recipe found.
 
-    `created` is when the base image was made, as in `base.set`.
+    `created` is when the base image was made, as in `base.set`. `resources` maps the names of the
+    resources found to the blobs of their manifests.
     """
 
     driver: str
@@ -194,6 +270,7 @@ class SystemInitialized(Body, frozen=True, array_like=True, gc=False, tag="syste
     booted: str
     hostname: str = ""
     created: int = 0
+    resources: dict[str, str] = {}
 
 
 class StepDone(Body, frozen=True, array_like=True, gc=False, tag="step.done"):
@@ -243,6 +320,21 @@ class TransactionRolledBack(
 
     reason: str
     code: str = ""
+
+
+class RecipeTaken(Body, frozen=True, array_like=True, gc=False, tag="recipe.taken"):
+    """A document was taken in: `document` is the blob of its text, whose layout is kept.
+
+    `placed`: it is image.yml, and `resources` (names, and blobs of manifests) is what lies beside
+    it: what differs from these is an edit. `source` is the repository that it comes from and
+    `commit` which state of that, empty for one of no repository.
+    """
+
+    document: str
+    placed: bool = False
+    resources: dict[str, str] = {}
+    source: str = ""
+    commit: str = ""
 
 
 class HostObserved(Body, frozen=True, array_like=True, gc=False, tag="host.observed"):
@@ -319,6 +411,13 @@ AnyBody = (
     | WantedChanged
     | TagSet
     | NoteAdded
+    | ModuleAdded
+    | ModuleChanged
+    | ModuleRemoved
+    | EnvSet
+    | EnvRemoved
+    | ResourceSet
+    | ResourceRemoved
     | TransactionBegun
     | StepStarted
     | StepUndoing
@@ -329,6 +428,7 @@ AnyBody = (
     | StepSkipped
     | TransactionStaged
     | TransactionRolledBack
+    | RecipeTaken
     | HostObserved
     | HostBooted
     | WantedHeld
@@ -346,6 +446,13 @@ ACTIONS: frozenset[str] = frozenset(
         "base.updated",
         "deployment.adopted",
         "wanted.changed",
+        "module.added",
+        "module.changed",
+        "module.removed",
+        "env.set",
+        "env.removed",
+        "resource.set",
+        "resource.removed",
     }
 )
 """The wire names of the kinds by which somebody asks for a change of the image."""

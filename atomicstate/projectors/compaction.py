@@ -5,14 +5,17 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
+from atomicstate.projectors import state
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Set
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 
     from atomicstate.projectors.state import Action, Deployed
 
-
 DEPTH = 2
 """So many of the newest writers of a key stay: then one that is undone leaves another."""
+
+_OF_MODULES = ("/place/", "/content/")
 
 
 def superseded(
@@ -20,13 +23,21 @@ def superseded(
 ) -> set[int]:
     """The actions that are superseded among those that are wanted and in all of `deployed`.
 
-    Superseded in a set: each key that it writes is written by later ones of the set, DEPTH times.
-    Then it is so in every larger set too. So such an action is pending nowhere, and it gives no
-    module in the recipe of any of these sets, or of what they grow into.
+    Superseded in a set: each key that it writes is written by later ones of the set, DEPTH times
+    (of a module's place and content: once), and no action that stays needs the place of its
+    module. Then it is so in every larger set too. So such an action is pending nowhere, and it
+    gives no module in the recipe of any of these sets, or of what they grow into. What removes a
+    module goes with the last of what put it there.
     """
     common = _everywhere(actions, wanted, deployed)
-    kept = {seq for seqs in _writers(actions, common).values() for seq in seqs[-DEPTH:]}
-    return set(common) - kept
+    kept = {
+        seq
+        for key, seqs in _writers(actions, common).items()
+        for seq in seqs[-1 if key.startswith(_OF_MODULES) else -DEPTH :]
+    }
+    found = set(common) - kept
+    found -= _needed(actions, found)
+    return found.union(_removals_of_nothing(actions, common, found))
 
 
 def newest_writers(actions: Mapping[int, Action], seqs: Iterable[int]) -> dict[str, int]:
@@ -52,8 +63,50 @@ def in_force(actions: Mapping[int, Action], seqs: Iterable[int]) -> set[int]:
 
 
 def keys_of(action: Action) -> tuple[str, ...]:
-    """What an action writes. No package has the name that stands for the base."""
-    return action.names or (("/base",) if action.reference else ())
+    """What an action writes: packages, or something that no package is called."""
+    if action.names:
+        return action.names
+    if action.reference:
+        return ("/base",)
+    if action.kind == state.MODULE_ADDED:
+        return (f"/place/{action.seq}",)
+    if action.kind == state.MODULE_CHANGED:
+        return (f"/content/{action.slot}",)
+    if action.kind == state.MODULE_REMOVED:
+        return f"/place/{action.slot}", f"/content/{action.slot}"
+    of = "given" if action.given else action.kind.partition(".")[0]
+    return (f"/{of}/{action.key}",)
+
+
+def _removals_of_nothing(
+    actions: Mapping[int, Action], common: Iterable[int], gone: Set[int]
+) -> Iterator[int]:
+    """Those that remove a module of which nothing is left, once the actions `gone` are."""
+    left = {
+        action.slot if action.kind == state.MODULE_CHANGED else seq
+        for seq, action in actions.items()
+        if seq not in gone
+    }
+    for seq in common:
+        action = actions[seq]
+        if action.kind == state.MODULE_REMOVED and action.slot > 0 and action.slot not in left:
+            yield seq
+
+
+def _needed(actions: Mapping[int, Action], gone: Set[int]) -> set[int]:
+    """Those of `gone` whose place in the recipe another action, which stays, is told by."""
+    needed: set[int] = set()
+    looked_at = [
+        action
+        for seq, action in actions.items()
+        if action.kind != state.MODULE_REMOVED and seq not in gone
+    ]
+    while looked_at:
+        slot = looked_at.pop().slot
+        if slot in gone and slot not in needed:
+            needed.add(slot)
+            looked_at.append(actions[slot])
+    return needed
 
 
 def _everywhere(

@@ -13,6 +13,13 @@ from atomicstate.events.event import Actor, BootInstance, Event
 
 ADDED = "package.added"
 REMOVED = "package.removed"
+MODULE_ADDED = "module.added"
+MODULE_CHANGED = "module.changed"
+MODULE_REMOVED = "module.removed"
+ENV_SET = "env.set"
+ENV_REMOVED = "env.removed"
+RESOURCE_SET = "resource.set"
+RESOURCE_REMOVED = "resource.removed"
 
 APPLY = "apply"
 DEPLOY = "deploy"
@@ -36,7 +43,10 @@ class Action(Struct, frozen=True, array_like=True, gc=False):
 
     `names`, `live` and `in_base` (those of the names that the image holds unasked) are of
     packages; `reference`, `image_id`, `architecture` and `created` of what sets the base.
-    `transaction` is the live one that recorded it, or empty.
+    `transaction` is the live one that recorded it, or empty. Of a module `key` is the type,
+    `content` its blob and `slot` where it stands (before which, of one that is added); of a
+    variable `key` is the name and `content` the value, `given` where it is no part of the
+    document; of a resource `key` is the name and `content` the manifest's blob.
     """
 
     seq: int
@@ -49,6 +59,10 @@ class Action(Struct, frozen=True, array_like=True, gc=False):
     image_id: str = ""
     architecture: str = ""
     created: int = 0
+    key: str = ""
+    content: str = ""
+    slot: int = 0
+    given: bool = False
 
 
 class Deployed(Struct, frozen=True, array_like=True):
@@ -72,6 +86,13 @@ class Deployed(Struct, frozen=True, array_like=True):
     image_id: str = ""
     parent: str = ""
     begun: int = 0
+
+
+class Placed(Struct, frozen=True, array_like=True):
+    """What image.yml and the resources beside it should be: blobs of the text and of manifests."""
+
+    document: str = ""
+    resources: dict[str, str] = {}
 
 
 class Observed(Struct, frozen=True, array_like=True):

@@ -13,7 +13,14 @@ from atomicstate.events.event import Event, UnknownEvent
 from atomicstate.projectors import selections, state
 from atomicstate.projectors.compaction import is_superseded, keys_of, newest_writers, superseded
 from atomicstate.projectors.fold import fold
-from atomicstate.projectors.state import Action, Deployed, Observed, OpenTransaction, out_of_order
+from atomicstate.projectors.state import (
+    Action,
+    Deployed,
+    Observed,
+    OpenTransaction,
+    Placed,
+    out_of_order,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Set
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "Action", "Deployed", "Observed", "OpenTransaction", "System", "fold"]
 
-VERSION = 3
+VERSION = 4
 """The projector's version: a snapshot of another one is not read, the log is folded anew."""
 
 SLACK = 256
@@ -44,7 +51,8 @@ class System:
     `held` those that a rollback holds back. `selections` tells what each deployment holds.
     `dropped` is the transaction whose staged deployment did not come up, `broken` why /usr is
     not to be relied on until the next boot, `residue` which blob tells what a live transaction
-    left outside /usr, for the newest of them. `tags` maps names to numbers of events.
+    left outside /usr, for the newest of them. `tags` maps names to numbers of events. `placed` is
+    what image.yml should hold, `layout` the blob of the text that the next one is made from.
 
     Mutable: `apply` and `fold` move it on. With `compact`, what can have no bearing any more is
     let go now and then, so that its size follows the packages and not the log; `complete` says
@@ -68,6 +76,8 @@ class System:
         self.broken = ""
         self.residue: dict[str, str] = {}
         self.tags: dict[str, int] = {}
+        self.placed = Placed()
+        self.layout = ""
         self._compact = compact
         self._slack = slack
         self._limit = slack
@@ -169,6 +179,8 @@ class System:
                 broken=self.broken,
                 residue=list(self.residue.items()),
                 tags=list(self.tags.items()),
+                placed=self.placed,
+                layout=self.layout,
                 compact=self._compact,
                 slack=self._slack,
                 limit=self._limit,
@@ -202,6 +214,8 @@ class System:
         system.broken = saved.broken
         system.residue = dict(saved.residue)
         system.tags = dict(saved.tags)
+        system.placed = saved.placed
+        system.layout = saved.layout
         system._limit = saved.limit
         system._gone = dict(saved.gone)
         system._forgot = saved.forgot
@@ -213,6 +227,7 @@ class System:
     def _initialized(self, body: bodies.SystemInitialized, _transaction: str, event: Event) -> None:
         self.origin = body
         self.host = Observed(booted=body.booted, boot=event.boot)
+        self._place(Placed(body.recipe, body.resources))
 
     def _added(self, body: bodies.PackageAdded, transaction: str, event: Event) -> None:
         self._acted(
@@ -239,6 +254,51 @@ class System:
                 architecture=body.architecture,
                 created=body.created,
             )
+        )
+
+    def _module_placed(
+        self, body: bodies.ModuleAdded | bodies.ModuleChanged, transaction: str, event: Event
+    ) -> None:
+        slot = body.before if isinstance(body, bodies.ModuleAdded) else body.slot
+        self._acted(
+            Action(
+                event.seq,
+                bodies.kind_of(body),
+                transaction=transaction,
+                key=body.module_type,
+                content=body.module,
+                slot=slot,
+            )
+        )
+
+    def _module_removed(self, body: bodies.ModuleRemoved, transaction: str, event: Event) -> None:
+        kind = bodies.kind_of(body)
+        action = Action(
+            event.seq, kind, transaction=transaction, key=body.module_type, slot=body.slot
+        )
+        self._acted(action)
+
+    def _env_changed(
+        self, body: bodies.EnvSet | bodies.EnvRemoved, transaction: str, event: Event
+    ) -> None:
+        self._acted(
+            Action(
+                event.seq,
+                bodies.kind_of(body),
+                transaction=transaction,
+                key=body.name,
+                content=body.value if isinstance(body, bodies.EnvSet) else "",
+                given=body.given,
+            )
+        )
+
+    def _resource_changed(
+        self, body: bodies.ResourceSet | bodies.ResourceRemoved, transaction: str, event: Event
+    ) -> None:
+        content = body.manifest if isinstance(body, bodies.ResourceSet) else ""
+        kind = bodies.kind_of(body)
+        self._acted(
+            Action(event.seq, kind, transaction=transaction, key=body.name, content=content)
         )
 
     def _deployment_adopted(
@@ -313,6 +373,8 @@ class System:
         # Skipped says nothing of the host: it may be that the boot with the overlay is over.
         if step == "overlay" and status == "done" and not self.host.overlay:
             self.host = msgspec.structs.replace(self.host, overlay=True)
+        if step == "promote" and status == "done":
+            self._place(Placed(item.begun.promoted or item.begun.recipe, item.begun.beside))
         if step == state.LAST_STEPS.get(item.mode) or (step == "promote" and item.staged):
             del self.open[transaction]
             if item.mode in (state.ROLLBACK, state.UNSTAGE):
@@ -321,6 +383,14 @@ class System:
 
     def _step_started(self, body: bodies.StepStarted, transaction: str, _event: Event) -> None:
         self.step(transaction, body.step, "started")
+
+    def _recipe_taken(self, body: bodies.RecipeTaken, _transaction: str, _event: Event) -> None:
+        self.layout = body.document
+        if body.placed:
+            self.placed = Placed(body.document, body.resources)
+
+    def _place(self, placed: Placed) -> None:
+        self.placed, self.layout = placed, placed.document
 
     def _step_done(self, body: bodies.StepDone, transaction: str, _event: Event) -> None:
         self.step(transaction, body.step, "done")
@@ -530,6 +600,8 @@ class _Saved(Struct, array_like=True):
     broken: str
     residue: list[tuple[str, str]]
     tags: list[tuple[str, int]]
+    placed: Placed
+    layout: str
     compact: bool
     slack: int
     limit: int
@@ -548,6 +620,13 @@ _HANDLERS: dict[type[bodies.Body], Callable[[System, Any, str, Event], None]] = 
     bodies.BaseUpdated: System._base_set,
     bodies.DeploymentAdopted: System._deployment_adopted,
     bodies.WantedChanged: System._wanted_changed,
+    bodies.ModuleAdded: System._module_placed,
+    bodies.ModuleChanged: System._module_placed,
+    bodies.ModuleRemoved: System._module_removed,
+    bodies.EnvSet: System._env_changed,
+    bodies.EnvRemoved: System._env_changed,
+    bodies.ResourceSet: System._resource_changed,
+    bodies.ResourceRemoved: System._resource_changed,
     bodies.TransactionBegun: System._begun,
     bodies.StepStarted: System._step_started,
     bodies.StepUndoing: System._step_undoing,
@@ -558,6 +637,7 @@ _HANDLERS: dict[type[bodies.Body], Callable[[System, Any, str, Event], None]] = 
     bodies.StepSkipped: System._step_skipped,
     bodies.TransactionStaged: System._staged,
     bodies.TransactionRolledBack: System._rolled_back,
+    bodies.RecipeTaken: System._recipe_taken,
     bodies.HostObserved: System._host_seen,
     bodies.HostBooted: System._host_seen,
     bodies.WantedHeld: System._held_back,

@@ -6,9 +6,10 @@ first two characters. A redacted blob is an empty file `<digest>.redacted` in it
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from atomicstate import failpoints
 from atomicstate.errors import CorruptError, NotFoundError, ValidationError, from_os_error
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _DIGEST = r"[0-9a-f]{64}"
 REDACTED = ".redacted"
+_CHUNK = 1 << 20
 
 
 def digest_of(content: bytes) -> str:
@@ -61,6 +63,41 @@ class Blobs:
         failpoints.reach("blob.kept")
         return digest
 
+    def put_file(self, source: BinaryIO) -> str:
+        """As `put`, of what `source` holds from here on, a piece at a time."""
+        make_directory(self.directory)
+        temporary = self.directory / f".incoming.{os.getpid()}.{os.urandom(6).hex()}.tmp"
+        try:
+            with _created(temporary) as file:
+                digest = _copied(source, file)
+                file.flush()
+                os.fsync(file.fileno())
+            failpoints.reach("file.written")
+            path = self.path(digest)
+            make_directory(path.parent)
+            temporary.replace(path)
+            failpoints.reach("file.replaced")
+            fsync_directory(path.parent)
+            fsync_directory(self.directory)
+        except OSError as error:
+            raise from_os_error(error, "write the blob", temporary) from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        failpoints.reach("blob.kept")
+        return digest
+
+    def write_to(self, digest: str, target: BinaryIO) -> None:
+        """Write the content to `target`, a piece at a time. Raises what `get` does, OSError."""
+        try:
+            source = self.path(digest).open("rb")
+        except OSError:
+            target.write(self.get(digest))  # which says what is wrong
+            return
+        with source:
+            if _copied(source, target) != digest:
+                raise _damaged(digest)
+
     @staticmethod
     def _is_whole(path: Path, content: bytes) -> bool:
         try:
@@ -80,10 +117,7 @@ class Blobs:
         except OSError as error:
             raise from_os_error(error, "read the blob", path) from error
         if digest_of(content) != digest:
-            raise CorruptError(
-                f"the blob {digest} does not hold what it is named for",
-                hint="bring it back from a backup",
-            )
+            raise _damaged(digest)
         return content
 
     def has(self, digest: str) -> bool:
@@ -129,18 +163,34 @@ class Blobs:
                 yield from sorted(folder.iterdir())
 
 
+def _copied(source: BinaryIO, target: BinaryIO) -> str:
+    """Copy the rest of `source`; the digest of what that was."""
+    from hashlib import blake2b
+
+    hashed = blake2b(digest_size=32)
+    while chunk := source.read(_CHUNK):
+        hashed.update(chunk)
+        target.write(chunk)
+    return hashed.hexdigest()
+
+
+def _created(path: Path) -> BinaryIO:
+    """A file that is new, and nobody else's to read."""
+    return open(path, "xb", opener=lambda name, flags: os.open(name, flags, PRIVATE_FILE))
+
+
+def _damaged(digest: str) -> CorruptError:
+    return CorruptError(
+        f"the blob {digest} does not hold what it is named for", hint="bring it back from a backup"
+    )
+
+
 def copy_file(source: Path, target: Path) -> None:
     """A durable copy of a file that nobody changes. Its directory is the caller's to flush."""
     temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
     try:
-        with (
-            source.open("rb") as reader,
-            open(
-                temporary, "xb", opener=lambda path, flags: os.open(path, flags, PRIVATE_FILE)
-            ) as writer,
-        ):
-            while chunk := reader.read(1 << 20):
-                writer.write(chunk)
+        with source.open("rb") as reader, _created(temporary) as writer:
+            _copied(reader, writer)
             writer.flush()
             os.fsync(writer.fileno())
         temporary.replace(target)

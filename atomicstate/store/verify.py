@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct, defstruct
+from msgspec.structs import fields
 
 from atomicstate.errors import CorruptError, NotFoundError, ValidationError
 from atomicstate.events.asjson import kind
 from atomicstate.events.bodies import ALL
 from atomicstate.events.codec import GENESIS, HASH_SIZE, chained, wire_kind
 from atomicstate.events.event import UnknownEvent
+from atomicstate.recipe.resources import decode as decode_manifest
 from atomicstate.store.log import BATCH, Head, broken, key_of, missing
 
 if TYPE_CHECKING:
-    from atomicstate.events.event import Event
+    from atomicstate.recipe.resources import Manifest
     from atomicstate.store.blobs import Blobs
     from atomicstate.store.log import Log
     from atomicstate.store.snapshots import Snapshots
@@ -24,26 +26,45 @@ if TYPE_CHECKING:
 MANY = 20_000
 """So many events are checked by two processes, half each."""
 
-BLOB_FIELDS = ("plan_blob", "recipe", "containerfile", "output", "found")
+BLOB_FIELDS = (
+    *("plan_blob", "recipe", "containerfile", "output", "found", "module", "manifest"),
+    *("promoted", "document"),
+)
 """Fields of bodies that name a blob (or are empty), whatever the kind."""
+
+MAP_FIELDS = ("resources", "files", "beside")
+"""Fields of bodies that map names to blobs."""
+
+MANIFEST_FIELDS = ("manifest", "resources", "beside")
+"""Those of them whose blobs are manifests, which name blobs in turn."""
+
+
+def _naming(body: type[Struct]) -> dict[str, tuple[type, Any]]:
+    """Of a kind's fields those that name blobs, with type and default; a count has such a name."""
+    found: dict[str, tuple[type, Any]] = {}
+    for field in fields(body):
+        if field.name in BLOB_FIELDS:
+            found[field.name] = (str, "")
+        elif field.name in MAP_FIELDS and field.type is not int:
+            found[field.name] = (dict[str, str], {})
+    return found
 
 
 def _glance(body: type[Struct]) -> type[Struct]:
     """A Struct that reads, of a kind's fields, those that name blobs, and passes over the rest."""
-    fields = body.__struct_fields__
-    count = max((fields.index(name) + 1 for name in BLOB_FIELDS if name in fields), default=0)
+    naming, names = _naming(body), body.__struct_fields__
+    count = max((names.index(name) + 1 for name in naming), default=0)
     of: list[tuple[str, type, Any]] = [
-        (name, str, "") if name in BLOB_FIELDS else (name, Raw, Raw()) for name in fields[:count]
+        (name, *naming.get(name, (Raw, Raw()))) for name in names[:count]
     ]
     return defstruct(
         f"_{body.__name__}", of, array_like=True, gc=False, tag=body.__struct_config__.tag
     )
 
 
+_NAMING: dict[type[Struct], tuple[str, ...]] = {body: tuple(_naming(body)) for body in ALL}
 _GLANCES = tuple(_glance(body) for body in ALL)
-_NAMING = {
-    kind: tuple(name for name in BLOB_FIELDS if name in kind.__struct_fields__) for kind in _GLANCES
-}
+_NAMING.update({glance: _NAMING[body] for glance, body in zip(_GLANCES, ALL, strict=True)})
 
 
 _Body: Any = _GLANCES[0]
@@ -183,8 +204,8 @@ class _Walk:
             if names is None or event.seq != seq or not record.startswith(log_id_end, log_id_at):
                 return False
             for name in names:
-                if digest := getattr(body, name):
-                    self._check_named(seq, [digest])
+                if named := getattr(body, name):
+                    self._check_field(seq, name, named)
         if self._anchor is not None:
             self._look_for_anchor(first, records)
         return True
@@ -238,20 +259,36 @@ class _Walk:
                 f"the header does not name the kind of event {seq} ({name})",
                 seq=seq,
             )
-        self._check_named(seq, references(event))
+        if not isinstance(event, UnknownEvent):
+            for field in _NAMING[event.body.__class__]:
+                if named := getattr(event.body, field):
+                    self._check_field(seq, field, named)
 
-    def _check_named(self, seq: int, digests: list[str]) -> None:
-        """The blobs that the event `seq` names are there and whole, or were redacted."""
-        if self._blobs is None:
-            return
-        for digest in digests:
-            if not digest or digest in self.whole or self._blobs.is_redacted(digest):
-                continue
-            try:
-                self._blobs.get(digest)
-            except (NotFoundError, ValidationError, CorruptError) as error:
-                raise CorruptError(f"event {seq}: {error.message}", seq=seq) from error
-            self.whole.add(digest)
+    def _check_field(self, seq: int, field: str, named: str | dict[str, str]) -> None:
+        """The blobs that a field of the event `seq` names, and what they name in turn."""
+        for digest in named.values() if isinstance(named, dict) else (named,):
+            content = self._check_named(seq, digest)
+            if content is not None and field in MANIFEST_FIELDS:
+                for entry in self._manifest(seq, content):
+                    self._check_named(seq, entry.digest)
+
+    def _manifest(self, seq: int, content: bytes) -> Manifest:
+        try:
+            return decode_manifest(content)
+        except CorruptError as error:
+            raise CorruptError(f"event {seq}: {error.message}", seq=seq) from error
+
+    def _check_named(self, seq: int, digest: str) -> bytes | None:
+        """The blob is there and whole, or was redacted. Its content where it was read just now."""
+        blobs = self._blobs
+        if blobs is None or not digest or digest in self.whole or blobs.is_redacted(digest):
+            return None
+        try:
+            content = blobs.get(digest)
+        except (NotFoundError, ValidationError, CorruptError) as error:
+            raise CorruptError(f"event {seq}: {error.message}", seq=seq) from error
+        self.whole.add(digest)
+        return content
 
     def _find_anchor(self) -> None:
         """Look for the anchor before `start`, too."""
@@ -265,14 +302,6 @@ class _Walk:
             "the one that it was noted from",
             seq=self.head.seq,
         )
-
-
-def references(event: Event | UnknownEvent) -> list[str]:
-    """The digests of the blobs that an event names."""
-    if isinstance(event, UnknownEvent):
-        return []
-    named = (getattr(event.body, field, "") for field in BLOB_FIELDS)
-    return [digest for digest in named if digest]
 
 
 def _check_blobs(blobs: Blobs, whole: set[str]) -> tuple[int, int]:

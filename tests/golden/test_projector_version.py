@@ -20,9 +20,11 @@ from benchmarks import mix
 
 OF_THE_GOLDEN_LOG = {
     2: "0947d0688655e6f4ffeb4fa82489fb83",
+    4: "a4ed71d167defb7afa1499547eeb6f03",
 }
 OF_A_LONG_LIFE = {
     2: "221467b435bceca607cd2f28e19e0663",
+    4: "2f6e4592941c371c60d6d4f60a02a26b",
 }
 
 

@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from atomicstate.engine.library import RecordedLibrary
 from atomicstate.errors import CorruptError
 from atomicstate.events import codec
 from atomicstate.projectors.fold import fold
@@ -24,24 +25,26 @@ from atomicstate.projectors.pending import (
     selection,
     staged,
 )
-from atomicstate.projectors.recipe import base_of, layers, recipe_of
+from atomicstate.projectors.recipe import Composition, Found, base_of, compose
 from atomicstate.projectors.system import System
 from atomicstate.recipe.containerfile import render
+from atomicstate.recipe.expand import expand
 from atomicstate.recipe.reader import read
-from atomicstate.recipe.schema import Module, PackagesBody, Recipe
+from atomicstate.recipe.schema import CopyBody, Module, PackagesBody, ShellBody
 from atomicstate.recipe.writer import write
-from tests.support.histories import NAMES, History, histories
+from tests.support.histories import FOUND, NAMES, History, histories
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 ALWAYS = -1_000_000
 """As slack: let go of what can be whenever what boots has moved."""
 
-FOUND = Recipe(
-    "localhost/base:1",
-    (Module("packages", PackagesBody(("jq", "less"), ("nano",)), name="found"),),
-)
+
+def composed(history: History, system: System, seqs: Iterable[int]) -> Composition:
+    """What the actions `seqs` of a history make."""
+    assert system.origin
+    return compose(system, seqs, Found(FOUND, system.origin.resources, history.modules))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,28 +55,35 @@ def _narrow_for_few_too() -> Iterator[None]:
         yield
 
 
-def documents(system: System, seqs: object) -> tuple[bytes, bytes]:
-    chosen = frozenset(seqs)  # type: ignore[call-overload]
-    base, base_id, _architecture = base_of(system, chosen)
-    recipe = write(recipe_of(system, chosen, FOUND))
-    return recipe, render(layers(system, chosen, FOUND), base_id, base, "deb")
+def documents(history: History, system: System, seqs: Iterable[int]) -> tuple[Any, ...]:
+    """The recipe, where its parts come from, and the base: all that a Containerfile is made of."""
+    made = composed(history, system, seqs)._replace(earlier=())
+    return write(made.recipe), made, base_of(system, seqs)
 
 
-def answers(system: System) -> tuple[object, ...]:
+def rendered(history: History, system: System, seqs: Iterable[int]) -> bytes:
+    base, base_id, _architecture = base_of(system, seqs)
+    made = composed(history, system, seqs)
+    library = RecordedLibrary(history.blobs, made.resources)  # type: ignore[arg-type]
+    steps = expand(made.recipe, library, owners=made.owners, inputs=made.given).require()
+    return render(steps, base_id, base, "deb", made.resources).content
+
+
+def answers(history: History, system: System) -> tuple[object, ...]:
     """All that anybody asks of the view, apart from what it holds inside."""
     there = applied(system)
     return (
         boots_next(system),
         pending(system),
         staged(system),
-        documents(system, system.wanted),
-        documents(system, there) if there is not None else None,
+        documents(history, system, system.wanted),
+        documents(history, system, there) if there is not None else None,
         system.host,
         system.open,
         system.last_action,
         system.dropped,
         held(system),
-        documents(system, kept(system)),
+        documents(history, system, kept(system)),
     )
 
 
@@ -99,7 +109,10 @@ def test_a_snapshot_and_the_rest_are_the_whole_fold_at_every_prefix(
         resumed.apply(event)
         whole.apply(event)
         assert resumed.to_bytes() == whole.to_bytes()
-        assert answers(resumed) == answers(whole)
+        assert resumed.complete == whole.complete
+        if whole.complete:
+            # Otherwise it is asked nothing: the log is folded anew.
+            assert answers(history, resumed) == answers(history, whole)
 
 
 @given(histories(), st.integers(1, 9), st.sampled_from([ALWAYS, 256]))
@@ -119,8 +132,8 @@ def test_folding_records_is_applying_events_one_by_one(
         assert fast.to_bytes() == slow.to_bytes()
 
 
-@given(histories(max_ops=30))
-@settings(deadline=None, max_examples=250)
+@given(histories(max_ops=30) | histories(max_ops=30, edits=True))
+@settings(deadline=None, max_examples=500)
 def test_letting_go_is_not_seen(history: History) -> None:
     compact, whole = System(slack=ALWAYS), System(compact=False)
     for event in history.events:
@@ -129,7 +142,7 @@ def test_letting_go_is_not_seen(history: History) -> None:
         assert whole.complete
         if not compact.complete:
             return
-        assert answers(compact) == answers(whole)
+        assert answers(history, compact) == answers(history, whole)
 
 
 @given(histories(max_ops=30), st.data())
@@ -144,7 +157,7 @@ def test_the_whole_view_can_let_go_at_any_time(history: History, data: st.DataOb
             compact.let_go()
         if not compact.complete:
             return
-        assert answers(compact) == answers(whole)
+        assert answers(history, compact) == answers(history, whole)
 
 
 @given(histories(max_ops=30), st.data())
@@ -157,8 +170,8 @@ def test_what_would_be_without_some_actions_is_known_or_not_told(
     fold(whole, history.records())
     void = set(data.draw(st.lists(st.sampled_from(history.actions or [0]), max_size=3)))
     if compact.complete and compact.can_tell_without(void):
-        left = documents(compact, compact.wanted - void)
-        assert left == documents(whole, whole.wanted - void)
+        left = documents(history, compact, compact.wanted - void)
+        assert left == documents(history, whole, whole.wanted - void)
 
 
 @given(histories())
@@ -186,7 +199,7 @@ def test_a_part_first_and_then_the_rest_is_all_at_once(history: History, bits: i
     there = history.held() or frozenset()
     add = [seq for seq in history.pending() if seq not in there]
     drop = [seq for seq in history.pending() if seq in there]
-    at_once = documents(system, selection(system, add, drop))
+    at_once = documents(history, system, selection(system, add, drop))
 
     part = [seq for place, seq in enumerate(history.pending()) if bits >> place & 1]
     history.apply(part)
@@ -194,7 +207,7 @@ def test_a_part_first_and_then_the_rest_is_all_at_once(history: History, bits: i
     system = view_of(history)
     there = applied(system)
     assert there is not None
-    assert documents(system, there) == at_once
+    assert documents(history, system, there) == at_once
 
 
 @given(histories())
@@ -202,7 +215,7 @@ def test_a_part_first_and_then_the_rest_is_all_at_once(history: History, bits: i
 def test_the_recipe_reads_back(history: History) -> None:
     system = System()
     fold(system, history.records())
-    recipe = recipe_of(system, system.wanted, FOUND)
+    recipe = composed(history, system, system.wanted).recipe
     assert read(write(recipe)) == recipe
 
 
@@ -211,21 +224,32 @@ def test_the_recipe_reads_back(history: History) -> None:
 def test_the_last_word_on_a_package_counts(history: History) -> None:
     system = System()
     fold(system, history.records())
-    body = [module.body for module in recipe_of(system, system.wanted, FOUND).modules]
-    installs = [name for part in body for name in part.install]
-    removes = [name for part in body for name in part.remove]
-    assert len({*installs, *removes}) == len(installs) + len(removes)
+    made = composed(history, system, system.wanted)
+    bodies = [
+        (owner, module.body)
+        for owner, module in zip(made.owners, made.recipe.modules, strict=True)
+        if isinstance(module.body, PackagesBody)
+    ]
     last = {
         name: system.actions[seq]
         for seq in sorted(system.wanted)
         for name in system.actions[seq].names
     }
-    for name in NAMES:
-        if name not in last:
+    edits = map(system.actions.__getitem__, system.wanted)
+    edited = {edit.slot for edit in edits if edit.kind in ("module.changed", "module.removed")}
+    for name, action in last.items():
+        # Before it nothing is said of the package any more, and after it only modules do.
+        assert not [
+            owner
+            for owner, body in bodies
+            if owner < action.seq and name in (*body.install, *body.remove)
+        ]
+        if action.seq in edited:
             continue
-        comes, in_base = last[name].kind == "package.added", name in last[name].in_base
-        assert (name in installs) == (comes and not in_base)
-        assert (name in removes) == (not comes and in_base)
+        own = [body for owner, body in bodies if owner == action.seq]
+        comes, in_base = action.kind == "package.added", name in action.in_base
+        assert any(name in body.install for body in own) == (comes and not in_base)
+        assert any(name in body.remove for body in own) == (not comes and in_base)
 
 
 @given(histories(max_ops=8), st.data())
@@ -264,22 +288,36 @@ def test_a_changed_record_is_named_by_the_chain(history: History, data: st.DataO
 _OTHER_PROCESS = """
 import sys
 from atomicstate.projectors.system import System
-from tests.property.test_projectors import documents
+from tests.property.test_projectors import documents, rendered, told
 system = System.from_bytes(bytes.fromhex(sys.stdin.read()))
-for part in documents(system, system.wanted):
-    print(part.hex())
+print(documents(told(), system, system.wanted)[0].hex())
+print(rendered(told(), system, system.wanted).hex())
 """
 
 
-def test_another_process_in_another_time_zone_writes_the_same_bytes() -> None:
+def told() -> History:
+    """A story with packages, modules, variables and resources."""
     history = History()
     for name in ("jq", "curl", "g++", "vim"):
         history.live(name)
     history.apply()
     history.remove("nano", "jq", in_base=["nano"])
+    history.set_resource("files/motd", "hello")
+    history.add_module(Module("copy", CopyBody("files/motd", "/etc/motd")), -2)
+    history.add_module(Module("shell", ShellBody("echo ${{ Env.NAME }}"), env={"A": "ö"}))
+    history.set_env("NAME", "wörld")
     history.set_base("localhost/base:2")
+    return history
+
+
+def test_another_process_in_another_time_zone_writes_the_same_bytes() -> None:
+    history = told()
     system = System()
     fold(system, history.records())
+    recipe = documents(history, system, system.wanted)[0]
+    containerfile = rendered(history, system, system.wanted)
+    assert b"files/motd" in recipe
+    assert b"\nRUN " in containerfile
     for zone, seed in (("Pacific/Kiritimati", "1"), ("America/St_Johns", "77")):
         other = subprocess.run(
             [sys.executable, "-c", _OTHER_PROCESS],
@@ -291,9 +329,7 @@ def test_another_process_in_another_time_zone_writes_the_same_bytes() -> None:
             timeout=60,
             check=True,
         )
-        assert [bytes.fromhex(line) for line in other.stdout.split()] == list(
-            documents(system, system.wanted)
-        )
+        assert [bytes.fromhex(line) for line in other.stdout.split()] == [recipe, containerfile]
 
 
 def test_a_deployment_from_long_ago_is_no_reason_to_guess() -> None:
@@ -356,7 +392,7 @@ def test_the_newest_change_of_a_package_is_undone_without_the_whole_log() -> Non
         fold(system, history.records()[system.position :])
     assert len(compact.actions) < len(history.actions) / 2
     assert compact.complete
-    assert answers(compact) == answers(whole)
+    assert answers(history, compact) == answers(history, whole)
 
 
 def test_undoing_all_that_superseded_what_was_let_go_is_noticed() -> None:
@@ -397,6 +433,43 @@ def test_the_view_stays_small_while_the_log_grows() -> None:
         fold(system, history.records()[system.position :])
         sizes.append(len(system.to_bytes()))
     assert max(sizes[12:]) < 1.2 * max(sizes[:12])
+
+
+def test_the_view_stays_small_while_modules_come_and_go() -> None:
+    history = History()
+    sizes = []
+    system = System(slack=16)
+    for round_ in range(36):
+        for _time in range(20):
+            seq = history.add_module(Module("shell", ShellBody("true")))
+            history.change_module(seq, Module("shell", ShellBody("false")))
+            history.remove_module(seq)
+            history.set_env("A", str(round_))
+            history.set_resource("root", "x")
+        history.apply()
+        history.boot()
+        fold(system, history.records()[system.position :])
+        sizes.append(len(system.to_bytes()))
+    assert max(sizes[24:]) < 1.2 * max(sizes[:24])
+
+
+def test_a_module_keeps_its_place_when_the_one_that_it_was_put_before_is_let_go() -> None:
+    history = History()
+    gone = history.add_module(Module("shell", ShellBody("gone")), -2)
+    first = history.add_module(Module("shell", ShellBody("first")), gone)
+    last = history.add_module(Module("shell", ShellBody("last")))
+    history.remove_module(gone)
+    changed = history.add_module(Module("shell", ShellBody("it")))
+    history.change_module(changed, Module("shell", ShellBody("it, changed")))
+    for _ in range(4):
+        history.apply([history.add("jq")] if _ else None)
+        history.boot()
+    system = System(slack=ALWAYS)
+    fold(system, history.records())
+    made = composed(history, system, system.wanted)
+    assert made.slots[:3] == (-1, first, -2)
+    assert made.slots[3:5] == (last, changed)
+    assert made.recipe.modules[4].body == ShellBody("it, changed")
 
 
 def test_what_was_left_out_of_a_deployment_stays_pending() -> None:

@@ -5,13 +5,14 @@ Made of the Structs themselves: a new kind is in by itself. The values mean noth
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import inspect
 
 from atomicstate.events.bodies import ALL
 from atomicstate.events.event import Actor, BootInstance, Draft
-from atomicstate.store.verify import BLOB_FIELDS
+from atomicstate.recipe import resources
+from atomicstate.store.verify import BLOB_FIELDS, MANIFEST_FIELDS, MAP_FIELDS
 
 if TYPE_CHECKING:
     from atomicstate.store.state import State
@@ -22,15 +23,24 @@ ACTOR = Actor(1001, "ève", -1, "package add", ("--yes", "--no-live"))
 BOOT = BootInstance("2f1d" * 8, 2, "c" * 64, 1)
 
 
+class _Named(NamedTuple):
+    """The blobs that an event names: a manifest where it names one, else `plain`."""
+
+    plain: str = ""
+    manifest: str = ""
+
+
 def make(state: State) -> None:
     """Make the log, and the blobs that it names; one of them is redacted."""
     state.make()
     blob, dropped = state.blobs.put(b"what a tool printed"), state.blobs.put(b"a secret")
     state.blobs.redact(dropped)
+    entries = [resources.Entry("", 0o755), resources.Entry("a", 0o644, state.blobs.put(b"a file"))]
+    manifest = state.blobs.put(resources.encode(entries))
     with state.create_log() as log:
         for seq, body in enumerate(ALL):
-            full = _filled(body, dropped if seq % 2 else blob)
-            bare = _filled(body, "", required=True)
+            full = _filled(body, _Named(dropped if seq % 2 else blob, manifest))
+            bare = _filled(body, _Named(), required=True)
             log.append(
                 [
                     Draft(
@@ -46,15 +56,18 @@ def make(state: State) -> None:
             )
 
 
-def _filled(struct: type[Any], blob: str, *, required: bool = False) -> Any:
+def _filled(struct: type[Any], blobs: _Named, *, required: bool = False) -> Any:
     fields = inspect.type_info(struct).fields
     wanted = [field for field in fields if field.required or not required]
-    return struct(**{field.name: _value(field.name, field.type, blob) for field in wanted})
+    return struct(**{field.name: _value(field.name, field.type, blobs) for field in wanted})
 
 
-def _value(name: str, kind: Any, blob: str) -> Any:  # noqa: PLR0911 - one a type
+def _value(name: str, kind: Any, blobs: _Named) -> Any:  # noqa: PLR0911 - one a type
+    blob = blobs.manifest if name in MANIFEST_FIELDS else blobs.plain
     if name in BLOB_FIELDS:
         return blob
+    if name in MAP_FIELDS and isinstance(kind, inspect.DictType):
+        return {"key": blob}
     match kind:
         case inspect.BoolType():
             return True
@@ -63,11 +76,11 @@ def _value(name: str, kind: Any, blob: str) -> Any:  # noqa: PLR0911 - one a typ
         case inspect.StrType():
             return f"{name} ü"
         case inspect.VarTupleType():
-            return (_value(name, kind.item_type, blob),) * 2
+            return (_value(name, kind.item_type, blobs),) * 2
         case inspect.DictType():
-            return {"key": _value(name, kind.value_type, blob)}
+            return {"key": _value(name, kind.value_type, blobs)}
         case inspect.UnionType():
-            return _value(name, kind.types[0], blob)
+            return _value(name, kind.types[0], blobs)
         case inspect.StructType():
-            return _filled(kind.cls, blob)
+            return _filled(kind.cls, blobs)
     raise NotImplementedError(f"no value for {kind}: add one")

@@ -10,17 +10,33 @@ import random
 import uuid
 from typing import TYPE_CHECKING
 
+import msgspec
 from hypothesis import strategies as st
 
 from atomicstate.events import bodies, codec
 from atomicstate.events.event import Actor, BootInstance, Event
+from atomicstate.recipe import resources, schema, writer
+from atomicstate.recipe.resources import Entry
+from atomicstate.recipe.schema import Module, PackagesBody, Recipe
+from atomicstate.store.blobs import digest_of
+from tests.support.recipes import modules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 NAMES = ("curl", "g++", "jq", "nano", "vim")
 APPLY_STEPS = ("config", "containerfile", "build", "switch", "promote")
 LOG_ID = bytes(range(16))
+FOUND = Recipe(
+    "localhost/base:1",
+    (
+        Module("packages", PackagesBody(("jq", "less"), ("nano",)), name="found"),
+        Module("packages", PackagesBody(("htop",)), name="more"),
+    ),
+    {"LANG": "C", "A": "0"},
+)
+"""The recipe that `init` finds: the slots -1 and -2."""
+
 ACTOR = Actor(0, "root", 1000, "package add", ("--yes",))
 
 
@@ -35,10 +51,16 @@ def checksum(text: str) -> str:
 
 
 class History:
-    """A log that grows: `events`, and the host that it tells of."""
+    """A log that grows: `events`, and the host that it tells of.
+
+    `blobs` has what the events name by digest, as far as the recipe needs it, `modules` the
+    modules among that.
+    """
 
     def __init__(self, base: str = "localhost/base:1") -> None:
         self.events: list[Event] = []
+        self.blobs: dict[str, bytes] = {}
+        self.modules: dict[str, Module] = {}
         self.base = base
         self.staged: tuple[str, str] = ("", "")
         self.booted: tuple[str, str] = (checksum("origin"), "")
@@ -59,8 +81,9 @@ class History:
                 base_id=image_id(base),
                 architecture="amd64",
                 dialect="deb",
-                recipe=checksum("recipe"),
+                recipe=self.keep(writer.write(FOUND)),
                 booted=self.booted[0],
+                resources={"root": self.keep(_manifest(self, "found"))},
             )
         )
 
@@ -88,6 +111,72 @@ class History:
     def set_base(self, reference: str) -> int:
         """`base.set`; returns its number."""
         return self._act(bodies.BaseSet(reference, image_id(reference), "amd64"))
+
+    def keep(self, content: bytes) -> str:
+        """A blob; returns its digest."""
+        digest = digest_of(content)
+        self.blobs[digest] = content
+        return digest
+
+    def add_module(self, module: Module, before: int = 0) -> int:
+        """`module.added`; returns its number, which is its slot."""
+        body = bodies.ModuleAdded(self._module(module), module.type, before, module.type)
+        return self._act(body)
+
+    def change_module(self, slot: int, module: Module) -> int:
+        """`module.changed`; returns its number."""
+        return self._act(bodies.ModuleChanged(self._module(module), module.type, slot, module.type))
+
+    def remove_module(self, slot: int) -> int:
+        """`module.removed`; returns its number."""
+        return self._act(bodies.ModuleRemoved(slot, "", "gone"))
+
+    def set_env(self, name: str, value: str, *, given: bool = False) -> int:
+        """`env.set`; returns its number."""
+        return self._act(bodies.EnvSet(name, value, given))
+
+    def remove_env(self, name: str, *, given: bool = False) -> int:
+        """`env.removed`; returns its number."""
+        return self._act(bodies.EnvRemoved(name, given))
+
+    def set_resource(self, name: str, content: str) -> int:
+        """`resource.set` of one file; returns its number."""
+        return self._act(bodies.ResourceSet(name, self.keep(_manifest(self, content)), 1))
+
+    def remove_resource(self, name: str) -> int:
+        """`resource.removed`; returns its number."""
+        return self._act(bodies.ResourceRemoved(name))
+
+    def there(self) -> dict[int, bool]:
+        """Slots that surely hold a module of what is wanted, newest first, and whether an action
+        about modules may change it: one of packages has its own."""
+        found: dict[int, tuple[frozenset[str], bool]] = {
+            -(place + 1): (frozenset(), True) for place in range(len(FOUND.modules))
+        }
+        for seq in sorted(self.wanted - self.back):
+            body = self.events[seq - 1].body
+            match body:
+                case bodies.PackageAdded() | bodies.PackageRemoved():
+                    names = frozenset(body.names)
+                    found = {slot: item for slot, item in found.items() if not item[0] & names}
+                    if (body.names != body.in_base) == isinstance(body, bodies.PackageAdded):
+                        found[seq] = (names, False)
+                case bodies.ModuleAdded():
+                    found[seq] = (self._packages(body.module), True)
+                case bodies.ModuleChanged():
+                    found[body.slot] = (self._packages(body.module), True)
+                case bodies.ModuleRemoved():
+                    found.pop(body.slot, None)
+        return {slot: mine for slot, (_names, mine) in reversed(found.items())}
+
+    def _packages(self, digest: str) -> frozenset[str]:
+        body = self.modules[digest].body
+        return frozenset((*body.install, *body.remove) if isinstance(body, PackagesBody) else ())
+
+    def _module(self, module: Module) -> str:
+        digest = self.keep(writer.encode_module(module))
+        self.modules[digest] = module
+        return digest
 
     def adopt(self) -> None:
         """`deployment.adopted` of what boots next, where it is foreign."""
@@ -339,14 +428,59 @@ class History:
         return seq
 
 
+def _manifest(history: History, content: str) -> bytes:
+    """The manifest of one file."""
+    return resources.encode([Entry("", 0o644, history.keep(content.encode()))])
+
+
 _names = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)
+_packages = st.builds(
+    lambda install, remove: Module(
+        "packages", PackagesBody(tuple(install), tuple(set(remove) - set(install)))
+    ),
+    st.lists(st.sampled_from(NAMES), max_size=2, unique=True),
+    st.lists(st.sampled_from(NAMES), max_size=2, unique=True),
+)
+_modules = st.one_of(
+    _packages,
+    st.sampled_from(
+        [
+            Module("systemd", schema.SystemdBody(("a.service",), enabled=True)),
+            Module("copy", schema.CopyBody("root", "/")),
+            Module("copy", schema.CopyBody("files/a", "/etc/a")),
+            Module("shell", schema.ShellBody("echo ${{ Env.A }}\ntrue"), env={"C": "${{ Env.B }}"}),
+        ]
+    ),
+    modules().map(lambda module: msgspec.structs.replace(module, id="")),
+)
+_few_modules = st.sampled_from(
+    [
+        Module("shell", schema.ShellBody("one")),
+        Module("shell", schema.ShellBody("two")),
+        Module("packages", PackagesBody(("jq", "tree"), ("vim",))),
+    ]
+)
 _in_base = st.lists(st.sampled_from(NAMES), max_size=2, unique=True)
 _end = st.sampled_from(["undone", "cut"])
-_ops = st.one_of(
+_edits = st.one_of(
+    st.tuples(st.just("module"), _modules, st.integers(0, 5)),
+    st.tuples(st.just("module"), _modules, st.just(0)),
+    st.tuples(st.just("change"), _modules, st.integers(0, 5)),
+    st.tuples(st.just("take out"), st.integers(0, 5)),
+    st.tuples(st.just("env"), st.sampled_from("AB"), st.sampled_from("01-"), st.booleans()),
+    st.tuples(st.just("resource"), st.sampled_from(["root", "files/a"]), st.sampled_from("xy-")),
+)
+_asked = st.one_of(
     st.tuples(st.just("add"), _names, _in_base),
     st.tuples(st.just("add"), _names, st.just([])),
     st.tuples(st.just("remove"), _names, _in_base),
     st.tuples(st.just("base"), st.sampled_from(["localhost/base:1", "localhost/base:2"])),
+    _edits,
+    _edits,
+)
+_ops = st.one_of(
+    _asked,
+    _asked,
     st.tuples(st.just("live"), _names, st.sampled_from(["done", "done", "undone", "cut"])),
     st.tuples(st.just("overlay")),
     st.tuples(st.just("apply")),
@@ -360,15 +494,41 @@ _ops = st.one_of(
     st.tuples(st.just("wanted"), st.integers(0, 7), st.integers(0, 7)),
     st.tuples(st.just("all of"), st.sampled_from(NAMES), st.integers(1, 6), st.booleans()),
 )
+_few = st.one_of(
+    st.tuples(st.just("module"), _few_modules, st.integers(0, 3)),
+    st.tuples(st.just("module"), _few_modules, st.integers(0, 3)),
+    st.tuples(st.just("change"), _few_modules, st.integers(0, 3)),
+    st.tuples(st.just("take out"), st.integers(0, 3)),
+    st.tuples(st.just("take out"), st.integers(0, 3)),
+    st.tuples(st.just("env"), st.sampled_from("AB"), st.sampled_from("01-"), st.just(False)),
+    st.tuples(st.just("add"), st.sampled_from([["jq"], ["vim"]]), st.just([])),
+    st.tuples(st.just("next")),
+    st.tuples(st.just("next")),
+    st.tuples(st.just("wanted"), st.integers(0, 7), st.integers(0, 7)),
+)
 
 
 @st.composite
-def histories(draw: st.DrawFn, max_ops: int = 20) -> History:
-    """Random valid histories."""
+def actions(draw: st.DrawFn) -> Callable[[History], list[int]]:
+    """What somebody asks for in one go: it appends to a history, and returns the numbers."""
+    ops = draw(st.lists(_asked, min_size=1, max_size=3))
+
+    def act(history: History) -> list[int]:
+        before = len(history.actions)
+        for op in ops:
+            _do(history, *op)
+        return history.actions[before:]
+
+    return act
+
+
+@st.composite
+def histories(draw: st.DrawFn, max_ops: int = 20, *, edits: bool = False) -> History:
+    """Random valid histories; with `edits` most of what happens are changes of the recipe."""
     history = History()
     if draw(st.booleans()):
         _age(history)
-    for op in draw(st.lists(_ops, max_size=max_ops)):
+    for op in draw(st.lists(_few if edits else _ops, max_size=max_ops)):
         _do(history, *op)
     return history
 
@@ -397,6 +557,9 @@ def _do(history: History, op: str, *args: object) -> None:  # noqa: PLR0912
             history.enable_overlay()
         case ("apply",):
             history.apply()
+        case ("next",):
+            history.apply()
+            history.boot()
         case "apply", str(stop), str(end):
             history.apply(stop=stop, end=end)
         case "apply some", int(bits):
@@ -433,5 +596,30 @@ def _do(history: History, op: str, *args: object) -> None:  # noqa: PLR0912
         case "all of", str(name), int(count), bool(again):
             newest = history.asked_for(name)[-count:]
             history.change_wanted(() if again else newest, newest if again else ())
+        case _:
+            _edit(history, op, *args)
+
+
+def _edit(history: History, op: str, *args: object) -> None:
+    """An action about the recipe."""
+    there = history.there()
+    own = [slot for slot, mine in there.items() if mine]
+    match op, *args:
+        case "module", Module() as module, int(place):
+            history.add_module(module, [0, *there][min(place, len(there))])
+        case "change", Module() as module, int(place):
+            for slot in own[place : place + 1]:
+                history.change_module(slot, module)
+        case "take out", int(place):
+            for slot in own[place : place + 1]:
+                history.remove_module(slot)
+        case "env", str(name), "-", bool(given):
+            history.remove_env(name, given=given)
+        case "env", str(name), str(value), bool(given):
+            history.set_env(name, value, given=given)
+        case "resource", str(name), "-":
+            history.remove_resource(name)
+        case "resource", str(name), str(content):
+            history.set_resource(name, content)
         case _:
             raise AssertionError(op)
