@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from pathlib import Path
@@ -153,14 +152,6 @@ class Archives:
                 reason = item.error_text or "it did not come whole"
                 self._watcher.failures.append(f"{item.desc_uri}: {reason}")
         self._watcher.refuse_failures(what)
-
-    def clean(self) -> None:
-        """Remove what was fetched. Archives of a local repository are not ours."""
-        folder = apt_pkg().config.find_dir("Dir::Cache::Archives")
-        for item in self._acquire.items:
-            if not item.local and item.destfile.startswith(folder):
-                with contextlib.suppress(OSError):
-                    Path(item.destfile).unlink()
 
 
 def _refuse_untrusted(items: list[AcquireItem]) -> None:

@@ -159,10 +159,10 @@ def reach(goals: Sequence[Goal], report: Report) -> None:
         archives = Archives(cache, depcache, report, _FETCH_SHARE)
     except apt.Error as error:
         raise apt_error(error, "libapt can't do it, nothing was changed") from error
+    # What is fetched is left there: the next image takes it.
     archives.fetch()
     comes = any(goal.version for goal in goals)
     install.run(archives.manager, report, _FETCH_SHARE if comes else 0.0)
-    archives.clean()
 
 
 def _mark(cache: Cache, depcache: DepCache, goals: Sequence[Goal]) -> None:

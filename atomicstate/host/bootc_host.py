@@ -43,7 +43,7 @@ class BootcHost:
         self.overlay = BootcOverlay(self._bootc)
         self.deployer = BootcDeployer(self._bootc)
         # bootc finds an image in the machine's own container storage alone.
-        self.builder = PodmanBuilder(Storage())
+        self.builder = PodmanBuilder(Storage(), Path("/var/cache/apt/archives"))
 
     @cached_property
     def catalog(self) -> Catalog:

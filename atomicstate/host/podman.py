@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,13 +28,15 @@ from atomicstate.errors import (
     from_os_error,
 )
 from atomicstate.files import write_atomically
+from atomicstate.host.layers import LayeredTree
 from atomicstate.host.podman_answers import Driver, Inspected, Listed, read
-from atomicstate.host.ports import LABEL_LOG
+from atomicstate.host.ports import LABEL_LOG, TreeEntry
+from atomicstate.recipe.labels import LABEL_RENDERER, LABEL_WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from atomicstate.host.ports import Image
+    from atomicstate.host.ports import Builder, Image
 
 BUILD_LIMIT = 3 * 3600.0
 """Seconds after which a build is taken for hanging."""
@@ -43,11 +46,18 @@ _CAUSE_LINES = 200
 _COUNTING = re.compile(r"\(Reading database \.\.\.( +\d+%)?$")
 _LONGEST = 512
 _OTHERS = "others"
+_CACHE = "buildah-cache"
+"""Where buildah keeps what `--mount=type=cache` mounts: below TMPDIR."""
+ARCHIVES = "atomicstate-archives"
+"""The id of the cache that a RUN mounts on apt's archives."""
+_ARCHIVE_AGE = 30 * 86400.0
 _MACHINES = Path("/var/lib/containers")
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 _NO_SPACE = re.compile(
     r"no space left on device|disk quota exceeded|have enough free space", re.IGNORECASE
 )
+_AT_STEP = 'Error: building at STEP "'
+_ENDED = re.compile(r"subprocess exited with status \d+$")
 _LAYER = re.compile(r"/([0-9a-f]{64}/diff)(?=:|$)")
 _UNKNOWN = re.compile(r"image not known|invalid reference format|no such image|repository name")
 
@@ -70,6 +80,11 @@ class Storage(Struct, frozen=True):
         Beside the images: what is committed passes through it, and may be large.
         """
         return (self.root or _MACHINES) / "atomicstate-build"
+
+    @property
+    def cache(self) -> Path:
+        """What builds keep for the next one, and can do without: archives and package lists."""
+        return (self.root or _MACHINES) / "atomicstate-cache"
 
     def argv(self, *words: str) -> list[str]:
         """`podman WORDS` on this storage."""
@@ -117,6 +132,10 @@ def failure(
     output = (finished.stderr.strip() or finished.stdout).decode("utf-8", "replace")
     # A carriage return draws over the line before it: dpkg counts up to 100 % that way.
     lines = [line for line in re.split(r"[\r\n]+", output) if line and not _COUNTING.match(line)]
+    # What it failed at podman tells by the whole of the instruction: what came before says why.
+    told = next((place for place, line in enumerate(lines) if line.startswith(_AT_STEP)), None)
+    if told:
+        lines = [line for line in lines[:told] if not _ENDED.match(line)] or lines
     last = "\n".join(lines[-_TAIL_LINES:])[-process.TAIL :]
     words = f"{finished.argv[0]} {finished.outcome}{f': {last}' if last else ''}"
     again = f"to run it again: {finished.command}"
@@ -125,6 +144,11 @@ def failure(
     if finished.limit is not None:
         hint = process.LIMIT_HINT
     return ContainerError(f"{doing} failed: {words}\n{again}", hint=hint)
+
+
+def _is_whole(labels: Mapping[str, str]) -> bool:
+    """Whether an image with these labels is what its Containerfile describes to the end."""
+    return LABEL_RENDERER not in labels or LABEL_WHOLE in labels
 
 
 class Layers(Struct, frozen=True):
@@ -142,10 +166,14 @@ def _overlay_layers(data: Driver) -> Layers:
 
 
 class PodmanBuilder:
-    """The builder (ports.Builder) on a storage."""
+    """The builder (ports.Builder) on a storage.
 
-    def __init__(self, storage: Storage) -> None:
+    `archives` is the folder where the host's libapt keeps what it fetched: a build takes from it.
+    """
+
+    def __init__(self, storage: Storage, archives: Path | None = None) -> None:
         self.storage = storage
+        self._archives = archives
 
     def resolve(self, reference: str) -> Image:
         """The image that `reference` (or an id) names in this storage.
@@ -169,7 +197,11 @@ class PodmanBuilder:
         return found[-1] if found else None
 
     def images(self, labels: Mapping[str, str]) -> tuple[Image, ...]:
-        """Every image that carries all of `labels`, oldest first."""
+        """Every image that carries all of `labels`, oldest first.
+
+        Not those that a build keeps for the next one, or left when it was cut short: podman gives
+        them all the labels of its command line, but the file itself has not come to its last one.
+        """
         # By name alone: podman takes a value for a pattern, and divides it at commas.
         filters = [f"--filter=label={key}" for key in sorted(labels)]
         finished = self._run("images", "--no-trunc", "--format=json", *filters)
@@ -179,7 +211,7 @@ class PodmanBuilder:
         ids = {
             item.id: item.created
             for item in read(finished, list[Listed])
-            if wanted <= (item.labels or {}).items()
+            if wanted <= (item.labels or {}).items() and _is_whole(item.labels or {})
         }
         return tuple(self.resolve(name) for name in sorted(ids, key=ids.__getitem__))
 
@@ -236,9 +268,9 @@ class PodmanBuilder:
             "--isolation=chroot",
             "--network=host",
             "--pull=never",
-            # One layer for the whole build: a cached `apt-get update` would bring back packages
-            # of another day, and a killed build leaves no images of half a recipe.
-            "--layers=false",
+            # One layer a step: what was built before is taken from the cache, up to the first
+            # step that is another. A new base, or a step that names another day, builds anew.
+            "--layers=true",
             "--force-rm",
             *labelled,
             f"--tag={tag}",
@@ -248,6 +280,7 @@ class PodmanBuilder:
             os.path.relpath(context, folder),
         )
         with self._working():
+            self._offer_archives()
             failpoints.reach("image.building")
             # Podman dies with this process, but what its RUN instructions started would go on.
             finished = process.stream(
@@ -300,11 +333,40 @@ class PodmanBuilder:
         self._clear_cut_short()
         self._remove_nameless()
 
-    def _remove_nameless(self) -> None:
+    def _remove_nameless(self, label: str = LABEL_LOG) -> None:
         # Those with our label alone: an older base lost its name when its tag moved on, and an
         # image may be built on it still.
         # A failure leaves garbage, not a wrong state: the next removal tries again.
-        self._run("image", "prune", "--force", f"--filter=label={LABEL_LOG}")
+        self._run("image", "prune", "--force", f"--filter=label={label}")
+
+    def forget_unused(self) -> None:
+        """Drop layers that no image is made of any more, and archives that are old."""
+        self.clean()
+        self._remove_nameless(LABEL_RENDERER)
+        self._offer_archives()
+        before = time.time() - _ARCHIVE_AGE
+        with contextlib.suppress(OSError):
+            for path in list((self.storage.cache / ARCHIVES).iterdir()):
+                if path.stat().st_mtime >= before:
+                    continue
+                # The lists of a base lie in a folder.
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _offer_archives(self) -> None:
+        """Move what the host's libapt fetched to where a build finds it.
+
+        It need not succeed: a build fetches what it does not find.
+        """
+        found = sorted(self._archives.glob("*.deb")) if self._archives else []
+        if not found:
+            return
+        folder = self.storage.cache / ARCHIVES
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            for archive in found:
+                # Read anew: what an archive is was told by apt's own lists, and apt checks it
+                # against those of the image again.
+                shutil.move(archive, folder / archive.name)
 
     def import_tar(self, tar: Path, tag: str, labels: Mapping[str, str]) -> Image:
         """The image `tag`, of the root file system in `tar`, with `labels`."""
@@ -313,6 +375,22 @@ class PodmanBuilder:
         if finished.status != 0:
             raise failure(finished, f"importing {tag}")
         return self.resolve(tag)
+
+    def has(self, image: Image, paths: Sequence[str]) -> frozenset[str]:
+        """Those of `paths` that the image's tree has. Raises ImageError where it is gone."""
+        tree = self._tree(image)
+        return frozenset(path for path in paths if tree.has(path))
+
+    def read(self, image: Image, path: str) -> tuple[TreeEntry, ...] | None:
+        """The file or folder `path` of the image's tree (layers.LayeredTree.read).
+
+        Raises ImageError where the image is gone.
+        """
+        return self._tree(image).read(path)
+
+    def _tree(self, image: Image) -> LayeredTree:
+        layers = self.layers(image)
+        return LayeredTree(layers.folder, layers.names)
 
     def layers(self, image: Image) -> Layers:
         """Where the image's root file system lies. Raises ImageError where it is gone."""
@@ -344,6 +422,8 @@ class PodmanBuilder:
         try:
             scratch.mkdir(mode=0o700, parents=True)
             write_atomically(scratch / _OTHERS, others.encode())
+            self.storage.cache.mkdir(mode=0o700, exist_ok=True)
+            (scratch / _CACHE).symlink_to(self.storage.cache)
         except OSError as error:
             raise from_os_error(error, "build in", scratch) from error
         try:

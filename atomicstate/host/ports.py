@@ -102,6 +102,18 @@ class Image(Struct, frozen=True):
     size: int = 0
 
 
+class TreeEntry(Struct, frozen=True):
+    """A file, link or folder of an image: `path` below what was asked for, empty for that itself.
+
+    `mode` are its permission bits. A file has `content`, a link what it leads to.
+    """
+
+    path: str
+    mode: int
+    content: bytes | None = None
+    link: str = ""
+
+
 class Overlay(Protocol):
     """The writable, transient overlay on the host's /usr."""
 
@@ -146,11 +158,26 @@ class Builder(Protocol):
     def clean(self) -> None:
         """Effect: drop what builds that were cut short left behind. No build runs."""
 
+    def forget_unused(self) -> None:
+        """Effect: drop what `clean` does, and the cache of builds as far as it serves no image."""
+
     def pull(self, reference: str, on_line: Callable[[str], None]) -> None:
         """Effect: fetch what `reference` names in its registry now into local storage.
 
         A reference to this machine alone (localhost/...) has no registry: nothing is done.
         Raises ImageError, ContainerError, NoSpaceError.
+        """
+
+    def has(self, image: Image, paths: Sequence[str]) -> frozenset[str]:
+        """Probe: those of `paths` that the image's tree has, links followed inside of it.
+
+        Raises ImageError where the image is gone.
+        """
+
+    def read(self, image: Image, path: str) -> tuple[TreeEntry, ...] | None:
+        """Probe: the file or folder `path` of the image's tree, with all in it; None without one.
+
+        Raises ImageError where the image is gone, ValidationError for what is too large.
         """
 
     def send(self, image: Image, to: Builder, tag: str) -> None:

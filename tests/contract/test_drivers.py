@@ -63,6 +63,23 @@ def same(one: Deployment | None, other: Deployment | None) -> bool:
 # Builder
 
 
+def test_the_files_of_an_image_are_read_without_running_it(host):
+    run = (
+        "mkdir /usr/share/d && echo one >/usr/share/d/one && rm /etc/debian_version"
+        " && ln -s /usr/share/d /usr/share/l"
+    )
+    build(host, run, "localhost/contract:files", {})
+    image = host.builder.resolve("localhost/contract:files")
+    paths = ["/var/lib/dpkg/status", "/etc/debian_version", "/etc/os-release", "/usr/bin/apm"]
+    assert host.builder.has(image, paths) == {"/var/lib/dpkg/status", "/etc/os-release"}
+    found = host.builder.read(image, "/usr/share/l")
+    assert [(entry.path, entry.content) for entry in found] == [("", None), ("one", b"one\n")]
+    assert host.builder.read(image, "/usr/share/nothing") is None
+    host.builder.remove_image(image.id)
+    with pytest.raises(ImageError):
+        host.builder.has(image, paths)
+
+
 def test_an_image_is_found_by_its_labels_until_it_is_removed(host):
     labels = {LABEL_LOG: LOG, LABEL_TRANSACTION: "gone"}
     build(host, "true", "localhost/contract:gone", labels)

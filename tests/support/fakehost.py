@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,8 @@ from atomicstate.catalog.residue import Survey
 from atomicstate.errors import HostError, ImageError, NotFoundError
 from atomicstate.events.event import BootInstance
 from atomicstate.events.plan import PackageChange, Plan
-from atomicstate.host.ports import Deployment, HostStatus, Image, OverlayState
+from atomicstate.host.ports import Deployment, HostStatus, Image, OverlayState, TreeEntry
+from tests.support import containerfiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,6 +58,8 @@ class FakeHost:
         self.calls: list[str] = []
         # What lies in /etc and /var: each package leaves a file there.
         self.files: dict[str, str] = {}
+        # What the base image holds beside its packages, by path.
+        self.base_files: dict[str, bytes] = {"/var/lib/dpkg/status": b""}
         self.warnings: tuple[str, ...] = ()
         self._serial = 0
         base_image = self._image(BASE, {}, frozenset(base))
@@ -210,15 +212,19 @@ class FakeHost:
     ) -> None:
         on_line("STEP 1")
         self._effect("build")
-        text = containerfile.read_text(encoding="utf-8").replace("\\\n", " ")
-        base = self.resolve_image(re.findall(r"^FROM (\S+)", text, re.MULTILINE)[0])
-        packages = set(self.packages_of(base.id))
-        for verb, words in re.findall(r"apt-get (install|remove) [^;]*? -- ([^;]*);", text):
-            if verb == "remove":
-                packages = self._with(packages, (), words.split())
-            else:
-                packages |= self._with(set(), words.split(), ())
-        self._image(tag, labels, frozenset(packages))
+        base, *instructions = containerfiles.read(containerfile.read_bytes())
+        packages = set(self.packages_of(self.resolve_image(base.words[0]).id))
+        set_by_file: dict[str, str] = {}
+        for instruction in instructions:
+            if instruction.keyword == "LABEL":
+                key, _, value = instruction.words[0].partition("=")
+                set_by_file[key] = value.strip('"')
+            if instruction.name == "packages":
+                words = instruction.arguments
+                gone = [word[:-1] for word in words if word.endswith("-")]
+                comes = [word for word in words if not word.endswith("-")]
+                packages = self._with(packages, comes, gone)
+        self._image(tag, {**set_by_file, **labels}, frozenset(packages))
         self._worked("build")
 
     def remove(self, tag: str) -> None:
@@ -234,8 +240,29 @@ class FakeHost:
             return int(argv[1])
         return 0 if argv[1] in self.packages_of(image.id) else 1
 
+    def has(self, image: Image, paths: Sequence[str]) -> frozenset[str]:
+        return frozenset(path for path in paths if path in self.base_files)
+
+    def read(self, image: Image, path: str) -> tuple[TreeEntry, ...] | None:
+        if path in self.base_files:
+            return (TreeEntry("", 0o644, self.base_files[path]),)
+        below = {
+            name.removeprefix(f"{path}/"): content
+            for name, content in sorted(self.base_files.items())
+            if name.startswith(f"{path}/")
+        }
+        if not below:
+            return None
+        return (
+            TreeEntry("", 0o755),
+            *(TreeEntry(name, 0o644, content) for name, content in below.items()),
+        )
+
     def clean(self) -> None:
         self._effect("clean")
+
+    def forget_unused(self) -> None:
+        self._effect("forget_unused")
 
     def pull(self, reference: str, on_line: Callable[[str], None]) -> None:
         """`registry` maps a reference to the packages that its newest image holds."""
@@ -358,9 +385,10 @@ class Builder:
         self._host = host
         self.find, self.build, self.remove = host.find, host.build, host.remove
         self.resolve, self.images = host.resolve_image, host.images_with
-        self.clean = host.clean
+        self.clean, self.forget_unused = host.clean, host.forget_unused
         self.pull, self.remove_image = host.pull, host.remove_image
         self.run = host.run_in
+        self.has, self.read = host.has, host.read
 
 
 class Deployer:

@@ -36,7 +36,8 @@ class SandboxHost:
 
         sandbox = self.sandbox
         storage = Storage(sandbox.storage, sandbox.runtime, sandbox.marker.storage_driver)
-        return PodmanBuilder(storage)
+        var = sandbox.sysroot / "ostree/deploy" / STATEROOT / "var"
+        return PodmanBuilder(storage, var / "cache/apt/archives")
 
     @property
     def state_directory(self) -> Path:
