@@ -7,18 +7,24 @@ The codes and exit statuses are part of the command line's contract.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
 class AtomicstateError(Exception):
-    """The root of the tree. `message` and `hint` are sentences for people."""
+    """The root of the tree. `message` and `hint` are sentences for people.
+
+    `details` are what a program is told besides: more keys of the envelope's `error`.
+    """
 
     code = "INTERNAL"
     exit_status = 1
     hint = ""
+    details: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

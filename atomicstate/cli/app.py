@@ -133,7 +133,7 @@ def say(text: str) -> None:
         sys.stdout.write(text.rstrip("\n") + "\n" if text else "")
 
 
-def envelope(data: Any, error: dict[str, str] | None) -> None:  # noqa: ANN401 - any JSON value
+def envelope(data: Any, error: dict[str, Any] | None) -> None:  # noqa: ANN401 - any JSON value
     """Write the JSON envelope to standard output."""
     content = _encode({"data": data, "error": error}) + b"\n"
     with writing() as out:

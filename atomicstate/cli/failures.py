@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -80,9 +80,10 @@ def wants_json(argv: Sequence[str]) -> bool:
     return False
 
 
-def as_data(error: AtomicstateError) -> dict[str, str]:
+def as_data(error: AtomicstateError) -> dict[str, Any]:
     """The `error` of an envelope."""
     return {
+        **error.details,
         "errorCode": error.code,
         "message": _encodable(error.message),
         "hint": _encodable(error.hint),

@@ -103,12 +103,16 @@ def _by_package(package: str, blobs: Path) -> Part:
         body: Any = event.body
         if package in getattr(body, "names", ()) or bare in getattr(body, "names", ()):
             return True
+        if getattr(body, "module_type", "") == "packages":
+            return not _names_in_module(blobs, getattr(body, "module", "")).isdisjoint(
+                (package, bare)
+            )
         plan, digest = getattr(body, "plan", None), getattr(body, "plan_blob", "")
         if plan is not None:
             return any(change.name in (package, bare) for change in plan.changes)
         return bool(digest) and not of_blob(digest).isdisjoint((package, bare))
 
-    return (holds(_bytes(bare), _PLAN_IN_BLOB),), concerns
+    return (holds(_bytes(bare), _PLAN_IN_BLOB, b"packages"),), concerns
 
 
 def _names_in_blob(blobs: Path, digest: str) -> frozenset[str]:
@@ -121,6 +125,21 @@ def _names_in_blob(blobs: Path, digest: str) -> frozenset[str]:
     except (AtomicstateError, msgspec.DecodeError):
         return frozenset()
     return frozenset(change.name for change in plan.changes)
+
+
+def _names_in_module(blobs: Path, digest: str) -> frozenset[str]:
+    """The packages that a module installs or removes; none where its blob is gone or no module."""
+    import msgspec
+
+    from atomicstate.recipe.schema import PackagesBody
+    from atomicstate.recipe.writer import decode_module
+    from atomicstate.store.blobs import Blobs
+
+    try:
+        body = decode_module(Blobs(blobs).get(digest)).body
+    except (AtomicstateError, msgspec.MsgspecError, KeyError):
+        return frozenset()
+    return frozenset((*body.install, *body.remove) if isinstance(body, PackagesBody) else ())
 
 
 def _by_text(grep: str) -> Part:

@@ -1,4 +1,4 @@
-"""Who runs this process."""
+"""Who runs this process, or did what it found."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ def current_actor(verb: str, options: tuple[str, ...] = ()) -> Actor:
     """The actor of this process: `verb` and option names, never arguments or the environment."""
     uid = os.getuid()
     return Actor(uid, _user_name(uid), _login_uid(), verb, options)
+
+
+def owner_as_actor(uid: int, verb: str, options: tuple[str, ...] = ()) -> Actor:
+    """The user `uid` as the actor of what lies in a file of theirs: who logged in is not known."""
+    return Actor(uid, _user_name(uid), -1, verb, options)
 
 
 def _user_name(uid: int) -> str:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from atomicstate.engine import documents, together, transactions
-from atomicstate.engine.apply_steps import RECIPE, ApplyTransaction, file_digest
+from atomicstate.engine.apply_steps import ApplyTransaction
+from atomicstate.engine.drift import remind
 from atomicstate.engine.pending import results_of
+from atomicstate.engine.recipe_folder import RECIPE, file_digest
 from atomicstate.engine.results import ApplyProposal, ApplyResult
 from atomicstate.engine.selecting import EVERYTHING, Request, select
 from atomicstate.engine.unfinished import refuse_unfinished
@@ -19,6 +21,7 @@ from atomicstate.machine import table
 from atomicstate.projectors.pending import against, boots_next, held
 from atomicstate.projectors.recipe import base_of
 from atomicstate.recipe.containerfile import RENDERER
+from atomicstate.recipe.resources import is_outside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,11 +82,12 @@ def run(session: Session, proposal: ApplyProposal, reporter: Reporter) -> ApplyR
     if proposal.parent not in system.selections:
         system = session.observe_whole()
     again = _proposal(session, system, proposal.parent, proposal.actions_by_number)
-    if again.on != proposal.on or again.recipe != proposal.recipe:
+    if again.on != proposal.on or again.containerfile != proposal.containerfile:
         raise ConflictError(
             "what boots next changed since this was proposed; nothing was changed",
             hint="look at `atomicstate status` and try again",
         )
+    remind(session, system, reporter)
     begun = _begun(session, system, proposal)
     transaction = new_id()
     ApplyTransaction(session, reporter, transaction, begun).begin()
@@ -206,7 +210,7 @@ def _proposal(
     waiting, back = against(system, there), held(system, there)
     base, base_id, architecture = base_of(system, then)
     recipe = documents.recipe_document(session, system, then)
-    containerfile = documents.containerfile_document(session, system, then)
+    build = documents.build(session, system, then)
     host = system.host
     return ApplyProposal(
         add=add,
@@ -216,9 +220,12 @@ def _proposal(
         base_id=base_id,
         recipe=recipe.content,
         recipe_before=documents.recipe_document(session, system, there).content,
-        containerfile=containerfile.content,
+        containerfile=build.containerfile.content,
+        files=dict(build.files),
+        resources=dict(build.resources),
+        given=dict(documents.composition(session, system, then).given),
         recipe_digest=recipe.digest,
-        containerfile_digest=containerfile.digest,
+        containerfile_digest=build.containerfile.digest,
         position=system.position,
         architecture=architecture,
         parent=parent,
@@ -240,6 +247,10 @@ def _given_up(system: System, parent: str) -> str:
 
 def _begun(session: Session, system: System, proposal: ApplyProposal) -> TransactionBegun:
     """The intent, with the documents durable as blobs before it."""
+    then = system.selection(proposal.parent).union(proposal.add).difference(proposal.drop)
+    composed = documents.composition(session, system, then)
+    text = documents.laid_out(session, system, composed.recipe)
+    beside = {name: it for name, it in composed.resources.items() if not is_outside(name)}
     return TransactionBegun(
         mode=table.APPLY,
         add=proposal.add,
@@ -254,14 +265,16 @@ def _begun(session: Session, system: System, proposal: ApplyProposal) -> Transac
         containerfile=session.blobs.put(proposal.containerfile),
         staged_before=proposal.staged_before,
         boots_next=proposal.boots_next,
-        user_recipe=_own_recipe(session),
+        user_recipe=_own_recipe(session, system),
+        resources=proposal.resources,
+        files={path: session.blobs.put(text) for path, text in proposal.files.items()},
+        given=proposal.given,
+        promoted="" if text == proposal.recipe else session.blobs.put(text),
+        beside=beside,
     )
 
 
-def _own_recipe(session: Session) -> str:
-    """The digest of image.yml where the program wrote it or `init` took it in, else empty.
-
-    Those are blobs: a file that is none is a person's work, and found nowhere else.
-    """
+def _own_recipe(session: Session, system: System) -> str:
+    """The digest of image.yml where it is what was put there or taken in, else empty."""
     digest = file_digest(session.state.recipe_directory / RECIPE)
-    return digest if digest and session.blobs.has(digest) else ""
+    return digest if digest == system.placed.document else ""

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atomicstate import failpoints
-from atomicstate.engine import leftovers
+from atomicstate.engine import context, leftovers
+from atomicstate.engine.recipe_folder import RECIPE, RecipeFolder, file_digest, placed_by
 from atomicstate.engine.runner import Answer, Effect, Runner
-from atomicstate.errors import AtomicstateError, ConflictError, ImageError
+from atomicstate.errors import ConflictError, ImageError
 from atomicstate.events.bodies import TransactionStaged, WantedHeld
 from atomicstate.files import make_directory, write_atomically
 from atomicstate.host.ports import LABEL_BASE, LABEL_LOG, LABEL_RECIPE, LABEL_TRANSACTION
 from atomicstate.machine import recovery, table
 from atomicstate.machine.pipeline import Pipeline
-from atomicstate.store.blobs import digest_of
+from atomicstate.projectors.state import Placed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     from atomicstate.engine.results import Reporter
     from atomicstate.engine.session import Session
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from atomicstate.host.ports import Deployment, Image
 
 IMAGE_NAME = "localhost/atomicstate"
-RECIPE = "image.yml"
-CONTAINERFILE = "Containerfile"
+CONTAINERFILE = context.CONTAINERFILE
 
 
 class ApplyTransaction:
@@ -101,8 +100,8 @@ class ApplyTransaction:
             self._transaction,
             Pipeline(self._begun.mode, selected=selected, ready=lambda seq: seq in wanted),
             (
-                self._file("config", RECIPE, self._begun.recipe),
-                self._file("containerfile", CONTAINERFILE, self._begun.containerfile),
+                self._config(),
+                self._containerfile(),
                 self._build(),
                 *((self._unqueue(),) if self._queued(statuses or {}) else ()),
                 self._switch(),
@@ -119,24 +118,49 @@ class ApplyTransaction:
 
     # -- config and containerfile ------------------------------------------------------------
 
-    def _file(self, step: str, name: str, digest: str) -> Effect:
-        path = self._directory / name
+    def _config(self) -> Effect:
+        path, digest = self._directory / RECIPE, self._begun.recipe
 
         def do() -> None:
             make_directory(self._directory)
             write_atomically(path, self._session.blobs.get(digest))
 
+        def undo() -> None:
+            path.unlink(missing_ok=True)
+
+        return self._written("config", do, lambda: file_digest(path) == digest, undo, digest)
+
+    def _containerfile(self) -> Effect:
+        begun, directory = self._begun, self._directory
+
+        def do() -> None:
+            blobs = self._session.blobs
+            context.write(directory, blobs, begun.containerfile, begun.files, begun.resources)
+
+        return self._written(
+            "containerfile",
+            do,
+            lambda: context.is_whole(directory, begun.containerfile),
+            lambda: context.clear(directory),
+            begun.containerfile,
+        )
+
+    def _written(
+        self,
+        step: str,
+        do: Callable[[], None],
+        is_there: Callable[[], bool],
+        undo: Callable[[], None],
+        digest: str,
+    ) -> Effect:
         def probe() -> Answer:
-            found = file_digest(path)
-            if found == digest:
+            if is_there():
                 return Answer(recovery.DONE, {"digest": digest})
             if self._begun.target and (image := self.image()):
                 return Answer(recovery.DONE, {"image": image.id})
             return Answer(recovery.ABSENT)
 
-        return Effect(
-            step, do, probe, undo=lambda: path.unlink(missing_ok=True), needless=self._needless
-        )
+        return Effect(step, do, probe, undo=undo, needless=self._needless)
 
     # -- build -------------------------------------------------------------------------------
 
@@ -267,41 +291,42 @@ class ApplyTransaction:
     # -- promote -----------------------------------------------------------------------------
 
     def _promote(self) -> Effect:
-        directory = self._session.state.recipe_directory
-        path = directory / RECIPE
+        session, folder = self._session, RecipeFolder(self._session.state)
+        then, before = placed_by(self._begun), placed_before(session, self._begun)
 
         def do() -> None:
-            make_directory(directory)
-            blobs = self._session.blobs
-            write_atomically(directory / CONTAINERFILE, blobs.get(self._begun.containerfile))
+            make_directory(folder.directory)
+            containerfile = session.blobs.get(self._begun.containerfile)
+            write_atomically(folder.directory / CONTAINERFILE, containerfile)
             failpoints.reach("promote.containerfile")
-            if probe().answer == recovery.ABSENT:
-                write_atomically(path, blobs.get(self._begun.recipe))
+            if folder.is_free(then, before):
+                folder.place(then, before)
 
         def probe() -> Answer:
-            found = file_digest(path)
-            if found == self._begun.recipe:
-                return Answer(recovery.DONE, {"digest": found})
+            if folder.is_placed(then, before):
+                return Answer(recovery.DONE, {"digest": then.document})
             # A person's edit since the beginning is drift: it is left alone.
-            return Answer(recovery.ABSENT if found == self._begun.user_recipe else recovery.OTHER)
+            return Answer(recovery.ABSENT if folder.is_free(then, before) else recovery.OTHER)
 
         return Effect("promote", do, probe, skips=recovery.OTHER)
 
 
-def demote(session: Session, begun: TransactionBegun) -> None:
-    """Take back what promote did for the apply `begun`: image.yml is again as it was then.
+def placed_before(session: Session, begun: TransactionBegun) -> Placed:
+    """What they were when it began. Its promote is not logged as done."""
+    return Placed(begun.user_recipe, session.system().placed.resources)
 
-    One that was edited since is left alone. Doing it twice does no harm.
+
+def demote(session: Session, begun: TransactionBegun) -> None:
+    """Take back what promote did for the apply `begun`: the recipe is again as it was then.
+
+    What was edited since is left alone. Doing it twice does no harm.
     """
-    path = session.state.recipe_directory / RECIPE
-    if begun.user_recipe == begun.recipe or file_digest(path) != begun.recipe:
-        return
-    failpoints.reach("promote.taking-back")
-    if begun.user_recipe:
-        write_atomically(path, session.blobs.get(begun.user_recipe))
-    else:
-        # Promote replaces a person's file never: there was none.
-        path.unlink(missing_ok=True)
+    folder, then = RecipeFolder(session.state), placed_by(begun)
+    before = placed_before(session, begun)
+    folder.clear()
+    if not folder.is_placed(before, then):
+        failpoints.reach("promote.taking-back")
+        folder.place(before, then)
 
 
 def requeue(session: Session, checksum: str) -> None:
@@ -309,13 +334,3 @@ def requeue(session: Session, checksum: str) -> None:
     slot = session.host_status(fresh=True).rollback
     if slot is not None and slot.checksum == checksum:
         session.host.deployer.rollback(checksum)
-
-
-def file_digest(path: Path) -> str:
-    """The digest of the file's content; empty where there is no such file."""
-    try:
-        return digest_of(path.read_bytes())
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise AtomicstateError(f"can't read {path}: {error.strerror}") from error

@@ -74,7 +74,7 @@ def update(session: Session, reporter: Reporter) -> BaseResult:
             )
         if image.id == image_id:
             raise NoOperationError(f"{reference} is the image that it was: the base is up to date")
-        _refuse_other_machine(system, image)
+        refuse_other_machine(system, image)
         body = BaseUpdated(reference, image.id, image.architecture, image.created)
         return record_base(session, system, body)
 
@@ -116,14 +116,15 @@ def record_base(
 def _proposal(session: Session, system: System, reference: str) -> BaseSet:
     reference = valid_reference(reference)
     image = session.host.builder.resolve(reference)
-    _refuse_other_machine(system, image)
+    refuse_other_machine(system, image)
     base, base_id, _architecture = base_of(system, kept(system))
     if (base, base_id) == (reference, image.id):
         raise NoOperationError(f"the base is {reference} already")
     return BaseSet(reference, image.id, image.architecture, image.created)
 
 
-def _refuse_other_machine(system: System, image: Image) -> None:
+def refuse_other_machine(system: System, image: Image) -> None:
+    """Raises ImageError for an image that this host's processor can't run."""
     here = adopted(system).architecture
     if image.architecture != here:
         raise ImageError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from atomicstate.engine import documents
+from atomicstate.engine import context, documents
 from atomicstate.engine.points import Point, resolve
 from atomicstate.errors import (
     ConflictError,
@@ -151,17 +151,17 @@ def _try(session: Session, seq: int, argv: Sequence[str], reporter: Reporter) ->
 def _image(session: Session, seq: int, reporter: Reporter) -> Image:
     """The image of the state after the event `seq`: found by what it is made of, else built."""
     builder = session.host.builder
-    document = documents.containerfile(session, at=Point(seq, str(seq)))
-    labels = {LABEL_LOG: session.log.log_id.hex(), LABEL_BISECT: document.digest}
+    build = documents.build(session, *documents.view(session, Point(seq, str(seq))))
+    digest = build.containerfile.digest
+    labels = {LABEL_LOG: session.log.log_id.hex(), LABEL_BISECT: digest}
     if (found := builder.find(labels)) is not None:
         return found
     directory = _directory(session)
-    make_directory(directory)
-    path = directory / "Containerfile"
-    write_atomically(path, document.content)
-    tag = f"{IMAGE_NAME}:{document.digest[:16]}"
+    files = documents.kept_files(session, build)
+    context.write(directory, session.blobs, digest, files, build.resources)
+    tag = f"{IMAGE_NAME}:{digest[:16]}"
     try:
-        builder.build(directory, path, labels, tag, reporter.line)
+        builder.build(directory, directory / context.CONTAINERFILE, labels, tag, reporter.line)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     return builder.resolve(tag)

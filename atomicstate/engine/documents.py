@@ -1,25 +1,41 @@
-"""The recipe and the Containerfile, as pure functions of the log."""
+"""The recipe, the Containerfile and its context, as pure functions of the log."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
+from atomicstate.engine.library import RecordedLibrary
 from atomicstate.engine.results import DocumentResult
-from atomicstate.errors import NotFoundError
+from atomicstate.errors import CorruptError, NotFoundError
 from atomicstate.projectors import pending
-from atomicstate.projectors.recipe import base_of, layers, recipe_of
-from atomicstate.recipe import containerfile as renderer
+from atomicstate.projectors.recipe import Composition, Found, base_of, compose, module_blobs
 from atomicstate.recipe import reader, writer
+from atomicstate.recipe.edit import edit
 from atomicstate.store.blobs import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from atomicstate.engine.points import Point
     from atomicstate.engine.session import Session
     from atomicstate.events.bodies import SystemInitialized
     from atomicstate.projectors.system import System
-    from atomicstate.recipe.schema import Recipe
+    from atomicstate.recipe.expand import Expansion
+    from atomicstate.recipe.schema import Module, Recipe
+
+
+class Build(NamedTuple):
+    """What a build reads: the Containerfile, and what lies beside it.
+
+    `files` are generated ones, by their path in the context; `resources` maps names to manifests.
+    """
+
+    containerfile: DocumentResult
+    files: Mapping[str, bytes]
+    resources: Mapping[str, str]
 
 
 def recipe(session: Session, *, at: Point | None = None) -> DocumentResult:
@@ -31,8 +47,8 @@ def recipe(session: Session, *, at: Point | None = None) -> DocumentResult:
 
 
 def containerfile(session: Session, *, at: Point | None = None) -> DocumentResult:
-    """The Containerfile of the same."""
-    return containerfile_document(session, *view(session, at))
+    """The Containerfile of the same. Raises ValidationError for what can't be built."""
+    return build(session, *view(session, at)).containerfile
 
 
 def view(session: Session, at: Point | None) -> tuple[System, frozenset[int]]:
@@ -48,25 +64,76 @@ def view(session: Session, at: Point | None) -> tuple[System, frozenset[int]]:
 
 def recipe_document(session: Session, system: System, seqs: Iterable[int]) -> DocumentResult:
     """recipe(S): the recipe of the actions `seqs`."""
-    return _document(writer.write(recipe_of(system, seqs, found_recipe(session, system))))
+    return _document(writer.write(composition(session, system, seqs).recipe))
 
 
-def containerfile_document(
-    session: Session, system: System, seqs: Iterable[int], *, on: str = ""
-) -> DocumentResult:
-    """The Containerfile of the actions `seqs`; `on` is the id of an image that stands in for the
-    base."""
+def kept_files(session: Session, made: Build) -> dict[str, str]:
+    """The generated files of a build, by path, as blobs: they and the Containerfile are kept."""
+    session.blobs.put(made.containerfile.content)
+    return {path: session.blobs.put(content) for path, content in made.files.items()}
+
+
+def composition(
+    session: Session, system: System, seqs: Iterable[int], modules: Mapping[str, Module] = {}
+) -> Composition:
+    """The recipe of the actions `seqs`, and where its parts come from.
+
+    `modules` are of blobs that need not be there.
+    """
     seqs = frozenset(seqs)
+    return compose(system, seqs, _found(session, system, seqs, modules))
+
+
+def wanted_text(session: Session) -> bytes:
+    """The recipe of what is wanted, for a person to edit: comments and layout as they are known."""
+    system, seqs = view(session, None)
+    return laid_out(session, system, composition(session, system, seqs).recipe)
+
+
+def laid_out(session: Session, system: System, recipe: Recipe) -> bytes:
+    """`recipe` as the text that was taken in or promoted last, changed where it differs."""
+    if system.layout:
+        # It may have been redacted since.
+        with contextlib.suppress(NotFoundError):
+            return edit(session.blobs.get(system.layout), recipe)
+    return writer.write(recipe)
+
+
+def expansion(session: Session, system: System, composed: Composition) -> Expansion:
+    """What building `composed` does, step by step, and what is in the way of that."""
+    from atomicstate.recipe.expand import expand
+
+    return expand(
+        composed.recipe,
+        RecordedLibrary(session.blobs, composed.resources),
+        owners=composed.owners,
+        inputs=composed.given,
+        architecture=adopted(system).architecture,
+    )
+
+
+def build(session: Session, system: System, seqs: Iterable[int], *, on: str = "") -> Build:
+    """What a build of the actions `seqs` reads. Raises ValidationError for what can't be built.
+
+    `on` is the id of an image that stands in for the base.
+    """
+    seqs = frozenset(seqs)
+    return build_of(session, system, seqs, composition(session, system, seqs), on=on)
+
+
+def build_of(
+    session: Session, system: System, seqs: Iterable[int], composed: Composition, *, on: str = ""
+) -> Build:
+    """What a build of `composed` reads, on the base of the actions `seqs`. Raises as `build`."""
+    from atomicstate.recipe import containerfile as renderer
+
     base, base_id, _architecture = base_of(system, seqs)
-    base_id = on or base_id
-    found = found_recipe(session, system)
+    steps = expansion(session, system, composed).require()
+    used = {name for step in steps for name in step.sources.values()}
+    resources = {name: composed.resources[name] for name in sorted(used)}
     dialect = adopted(system).dialect
-    return _document(renderer.render(layers(system, seqs, found), base_id, base, dialect))
-
-
-def found_recipe(session: Session, system: System) -> Recipe:
-    """The recipe that `init` found."""
-    return reader.read(session.blobs.get(adopted(system).recipe))
+    rendered = renderer.render(steps, on or base_id, base, dialect, resources)
+    return Build(_document(rendered.content), rendered.files, resources)
 
 
 def adopted(system: System) -> SystemInitialized:
@@ -74,6 +141,31 @@ def adopted(system: System) -> SystemInitialized:
     if system.origin is None:
         raise NotFoundError("no host was adopted yet", hint="run `atomicstate init`")
     return system.origin
+
+
+def module_of(session: Session, blob: str) -> Module:
+    """The module in a blob that an action names. Raises NotFoundError, CorruptError."""
+    try:
+        return writer.decode_module(session.blobs.get(blob))
+    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+        raise CorruptError(f"the blob {blob} holds no module: {error}") from error
+
+
+def found_recipe(session: Session, system: System) -> Recipe:
+    """The recipe that `init` found. Raises NotFoundError, CorruptError."""
+    return reader.read(session.blobs.get(adopted(system).recipe))
+
+
+def _found(
+    session: Session, system: System, seqs: frozenset[int], modules: Mapping[str, Module]
+) -> Found:
+    origin = adopted(system)
+    recorded = module_blobs(system, seqs) - modules.keys()
+    return Found(
+        found_recipe(session, system),
+        origin.resources,
+        {**{blob: module_of(session, blob) for blob in recorded}, **modules},
+    )
 
 
 def _document(content: bytes) -> DocumentResult:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from atomicstate.engine import documents
+from atomicstate.engine import context, documents
 from atomicstate.engine.session import Session
 from atomicstate.errors import (
     AtomicstateError,
@@ -26,7 +26,7 @@ from atomicstate.errors import (
     NotFoundError,
     ValidationError,
 )
-from atomicstate.files import make_directory, write_atomically
+from atomicstate.files import make_directory
 from atomicstate.host.ports import LABEL_BASE, LABEL_RECIPE
 from atomicstate.projectors.recipe import base_of
 from atomicstate.store import transfer
@@ -143,7 +143,8 @@ class _Build:
         base, same = self._base()
         recipe = documents.recipe_document(session, system, seqs)
         on = "" if same else base.id
-        containerfile = documents.containerfile_document(session, system, seqs, on=on)
+        build = documents.build(session, system, seqs, on=on)
+        containerfile = build.containerfile
         labels = {
             LABEL_POINT: f"{session.log.log_id.hex()}/{point.seq}",
             LABEL_RECIPE: recipe.digest,
@@ -151,7 +152,7 @@ class _Build:
             LABEL_BASE: base.id,
         }
         self._refuse(host.deployer.status(), labels)
-        image = self._image(containerfile.content, containerfile.digest, labels)
+        image = self._image(build, labels)
         self._step("switch", partial(host.deployer.stage, image, self._reporter.progress))
         staged = _with(host.deployer.status().staged, labels)
         if staged is None:
@@ -231,15 +232,17 @@ class _Build:
                 " directory",
             )
 
-    def _image(self, content: bytes, digest: str, labels: Mapping[str, str]) -> Image:
+    def _image(self, made: documents.Build, labels: Mapping[str, str]) -> Image:
         """The image: found by what it is made of, else built."""
         builder = self._host.builder
         if (found := builder.find(labels)) is not None:
             return found
         directory = self._sandbox.state / "replay"
-        make_directory(directory)
-        path = directory / "Containerfile"
-        write_atomically(path, content)
+        make_directory(directory.parent)
+        digest, blobs = made.containerfile.digest, self._session.blobs
+        files = documents.kept_files(self._session, made)
+        context.write(directory, blobs, digest, files, made.resources)
+        path = directory / context.CONTAINERFILE
         tag = f"{IMAGE_NAME}:{digest[:16]}"
         build = partial(builder.build, directory, path, labels, tag, self._reporter.line)
         try:

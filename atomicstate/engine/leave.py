@@ -41,7 +41,7 @@ def propose(session: Session) -> LeaveProposal:
         actions=results_of(session, dropped),
         base=base,
         base_id=base_id,
-        stays=len(documents.found_recipe(session, system).modules),
+        stays=len(documents.composition(session, system, ()).recipe.modules),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from atomicstate import failpoints
@@ -25,7 +26,7 @@ def clean(session: Session) -> None:
         remove(ended(session))
     state = session.state
     folders = (*_listed(state.transactions_directory), *_listed(state.blobs.directory))
-    for folder in (state.recipe_directory, *folders):
+    for folder in (state.recipe_directory, state.blobs.directory, *folders):
         remove_abandoned(folder)
 
 

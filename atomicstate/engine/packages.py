@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from atomicstate.catalog.names import validate_names
 from atomicstate.engine.blobbed import recorded_plan, store_plan
+from atomicstate.engine.documents import composition
 from atomicstate.engine.live import refuse_broken
 from atomicstate.engine.results import PackageProposal, PackageResult
 from atomicstate.engine.unfinished import resume_live, warn_unfinished
@@ -15,6 +16,7 @@ from atomicstate.events.bodies import PackageAdded, PackageRemoved, TransactionB
 from atomicstate.events.ids import new_id
 from atomicstate.machine import table
 from atomicstate.projectors.pending import booted, kept, pending
+from atomicstate.recipe.schema import PackagesBody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from atomicstate.events.plan import Plan
     from atomicstate.projectors.pending import Pending
     from atomicstate.projectors.system import System
+    from atomicstate.recipe.schema import Module
 
 ADD = "add"
 REMOVE = "remove"
@@ -104,21 +107,37 @@ def update(session: Session, reporter: Reporter) -> None:
 
 
 class _Wishes:
-    """What earlier actions asked for, by package name."""
+    """What earlier actions asked for, by package name, and what the recipe's own modules do."""
 
     def __init__(self, session: Session, system: System) -> None:
         self._last: dict[str, tuple[str, bool]] = {}
         self._brought: set[str] = set()
         wanted = kept(system)
+        made = composition(session, system, wanted)
+        there = _named_by(made.recipe.modules)
         for seq in sorted(wanted):
             action = system.actions[seq]
             if action.kind not in _KINDS.values():
                 continue
             for name in action.names:
-                self._last[name] = (action.kind, name in action.in_base)
+                in_base = name in action.in_base
+                # What the recipe had of it may have been edited away since: then it has no say.
+                if in_base == (action.kind == "package.added") or name in there:
+                    self._last[name] = (action.kind, in_base)
+                else:
+                    self._last.pop(name, None)
         for seq in wanted | _there_still(session, system):
             if system.actions[seq].kind == "package.added":
                 self._brought.update(change.name for change in recorded_plan(session, seq).comes)
+        # An action takes its names out of the modules before it: one that has a name still has
+        # the last word on it.
+        self._installs: set[str] = set()
+        self._removes: set[str] = set()
+        for owner, module in zip(made.owners, made.recipe.modules, strict=True):
+            of_action = owner > 0 and system.actions[owner].kind in _KINDS.values()
+            if isinstance(module.body, PackagesBody) and not of_action and not module.when:
+                self._installs.update(module.body.install)
+                self._removes.update(module.body.remove)
 
     def needless(self, verb: str, names: Sequence[str], installed: dict[str, str]) -> set[str]:
         """Those of `names` that are as asked already."""
@@ -128,12 +147,13 @@ class _Wishes:
         """Whether the image holds `name` without being asked to."""
         if name in self._last:
             return self._last[name][1]
-        return name in installed and name not in self._brought
+        return name in installed and name not in self._brought and name not in self._installs
 
     def refuse_contradiction(self, verb: str, names: Sequence[str], plan: Plan) -> None:
         """Raises AptError where the plan undoes what an earlier action asked for."""
-        wanted = {name for name, (kind, _) in self._last.items() if kind == "package.added"}
-        unwanted = set(self._last) - wanted
+        added = {name for name, (kind, _) in self._last.items() if kind == "package.added"}
+        wanted = (added - self._removes) | self._installs
+        unwanted = (set(self._last) | self._removes) - wanted
         goes = {change.name for change in plan.goes} - set(names)
         comes = {change.name for change in plan.comes} - set(names)
         if lost := sorted(goes & wanted):
@@ -157,6 +177,10 @@ class _Wishes:
 
     def _as_asked(self, verb: str, name: str, installed: dict[str, str]) -> bool:
         kind = self._last.get(name, ("", False))[0]
+        if name in self._installs:
+            return verb == ADD and name in installed
+        if name in self._removes:
+            return verb == REMOVE and name not in installed
         if verb == ADD:
             return kind == "package.added" or (
                 not kind and name in installed and name not in self._brought
@@ -173,6 +197,12 @@ def _there_still(session: Session, system: System) -> set[int]:
     here = booted(system) or frozenset()
     live = (seq for seq in gone - here if system.actions[seq].live)
     return (gone & here) | {seq for seq in live if session.event(seq).boot == boot}
+
+
+def _named_by(modules: Sequence[Module]) -> set[str]:
+    """The packages that modules of the recipe name."""
+    bodies = [module.body for module in modules if isinstance(module.body, PackagesBody)]
+    return {name for body in bodies for name in (*body.install, *body.remove)}
 
 
 def _given(waiting: Sequence[Pending], kind: str) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ def carry_out(session: Session, proposal: PruneProposal, reporter: Reporter) -> 
             PruneTransaction(session, reporter, transaction, begun).begin()
         folders = leftovers.ended(session)
         leftovers.remove(folders)
-        session.host.builder.clean()
+        session.host.builder.forget_unused()
     return PruneResult(
         transaction=transaction,
         removed=objects,

@@ -88,7 +88,7 @@ def told(session: Session, derived: Derived) -> Replayed:
         events=system.position,
         actions=tuple(sorted(seqs)),
         recipe=documents.recipe_document(session, system, seqs),
-        containerfile=documents.containerfile_document(session, system, seqs),
+        containerfile=documents.build(session, system, seqs).containerfile,
         differs=history.between(session, point.seq, (system, seqs), head, now),
     )
 

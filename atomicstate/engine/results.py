@@ -30,6 +30,7 @@ class InitResult(Struct, frozen=True):
     architecture: str
     booted: str
     head: HeadResult
+    dialect: str
     warnings: tuple[str, ...] = ()
 
 
@@ -90,6 +91,7 @@ class StatusResult(Struct, frozen=True):
     `base_created` is when the image of the base was made (RFC 3339), None where that is not known.
     `dropped` is the transaction whose staged deployment did not come up, `dropped_why` why `resume`
     does not stage it again.
+    `drift` says which files of the recipe were edited and not taken in.
     """
 
     state: str
@@ -105,6 +107,7 @@ class StatusResult(Struct, frozen=True):
     dropped: str | None = None
     broken: str | None = None
     dropped_why: str | None = None
+    drift: str | None = None
 
 
 class PackageProposal(Struct, frozen=True):
@@ -139,6 +142,7 @@ class ApplyProposal(Struct, frozen=True):
     `parent` is the key of the selection that it is built on, `boots_next` and `staged_before` the
     checksums of deployments at that time. `left_out` are pending actions that are not in it,
     `held` those that a rollback holds back, `discards` the staged deployment that it gives up.
+    `files`, `resources` and `given` are what else a build reads (documents.Build).
     """
 
     add: tuple[int, ...]
@@ -159,6 +163,9 @@ class ApplyProposal(Struct, frozen=True):
     left_out: list[int] = []
     held: list[int] = []
     discards: str = ""
+    files: dict[str, bytes] = {}
+    resources: dict[str, str] = {}
+    given: dict[str, str] = {}
 
     @property
     def actions_by_number(self) -> tuple[int, ...]:
@@ -239,6 +246,31 @@ class PruneResult(Struct, frozen=True):
     removed: list[PruneObject]
     leftovers: list[str]
     bytes: int
+
+
+class RecordedChange(Struct, frozen=True):
+    """An action about the recipe. `module` is the one that it puts there, as image.yml has it."""
+
+    seq: int
+    kind: str
+    what: str
+    module: dict[str, Any] | None
+
+
+class ChangeResult(Struct, frozen=True):
+    """The actions about the recipe that one command recorded, and what it left out.
+
+    `request` is the id that several share. The other fields are those of the last one. `skipped`
+    is what was so already.
+    """
+
+    seq: int
+    kind: str
+    what: str
+    module: dict[str, Any] | None
+    request: str | None
+    actions: list[RecordedChange]
+    skipped: tuple[str, ...] = ()
 
 
 class BaseResult(Struct, frozen=True):

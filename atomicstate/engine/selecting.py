@@ -9,14 +9,18 @@ from msgspec import Struct
 
 from atomicstate.engine import transactions
 from atomicstate.engine.blobbed import recorded_plan
+from atomicstate.engine.documents import found_recipe, module_of
 from atomicstate.engine.points import HEAD, resolve
 from atomicstate.errors import ConflictError, NoOperationError, NotFoundError, ValidationError
-from atomicstate.events.asjson import kind
+from atomicstate.events.asjson import fields_of, kind
+from atomicstate.events.asked import in_words
 from atomicstate.events.bodies import ACTIONS
 from atomicstate.projectors import independence
+from atomicstate.projectors.state import MODULE_ADDED, MODULE_CHANGED, MODULE_REMOVED
+from atomicstate.recipe.schema import Module, PackagesBody
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from atomicstate.engine.session import Session
     from atomicstate.engine.transactions import Named
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 
 # A number has no leading zero; the id of a transaction begins with one for some thousand years.
 _NUMBERS = re.compile(r"#?([1-9][0-9]{0,17})(?:-#?([1-9][0-9]{0,17}))?", re.ASCII)
+
+_SHOWN = 80
 
 
 class Request(Struct, frozen=True):
@@ -69,10 +75,10 @@ def select(
     # What is held back was no part of what later actions were resolved against: it ties only
     # what was held back with it.
     thought_of = [*pending, *(held if named else ())]
-    keys = {item.seq: keys_of(session, item.action) for item in thought_of}
+    keys = keys_of(session, system, (item.seq for item in thought_of))
     if request.with_dependencies:
         chosen |= independence.closure(chosen, keys) - excepted
-    _refuse_ties(independence.missing(chosen, keys), waiting)
+    _refuse_ties(session, independence.missing(chosen, keys), waiting)
     return frozenset(chosen)
 
 
@@ -173,18 +179,46 @@ def _why_not(session: Session, system: System, seq: int) -> NotFoundError | NoOp
     return NoOperationError(f"#{seq} is in what it would be built on already; nothing was changed")
 
 
-def keys_of(session: Session, action: Action) -> Keys:
-    """What `action` writes and reads, by what libapt resolved for it."""
-    return independence.keys_of(action, recorded_plan(session, action.seq))
+def keys_of(session: Session, system: System, seqs: Iterable[int]) -> dict[int, Keys]:
+    """What each of the actions `seqs` writes and reads, by what libapt resolved for it."""
+    lying: dict[int, list[tuple[int, Module]]] = {}
+    keys = {}
+    for seq in sorted(seqs):
+        action = system.actions[seq]
+        module, before = None, list[Module]()
+        if action.kind in (MODULE_ADDED, MODULE_CHANGED):
+            module = module_of(session, action.content)
+        if action.kind in (MODULE_CHANGED, MODULE_REMOVED):
+            lying = lying or _lying(session, system)
+            before = [other for made, other in lying.get(action.slot, ()) if made < seq]
+        keys[seq] = independence.keys_of(action, recorded_plan(session, seq), module, before)
+    return keys
 
 
-def _refuse_ties(missing: Mapping[int, list[int]], waiting: Mapping[int, Pending]) -> None:
+def _lying(session: Session, system: System) -> dict[int, list[tuple[int, Module]]]:
+    """The modules that lay in each slot at some time, with the action that put them there (0:
+    what `init` found)."""
+    found = enumerate(found_recipe(session, system).modules, 1)
+    lying = {-place: [(0, module)] for place, module in found}
+    for seq, action in system.actions.items():
+        if action.kind in (MODULE_ADDED, MODULE_CHANGED):
+            slot = action.slot if action.kind == MODULE_CHANGED else seq
+            lying.setdefault(slot, []).append((seq, module_of(session, action.content)))
+        elif action.names:
+            lying[seq] = [(seq, Module("packages", PackagesBody(action.names)))]
+    return lying
+
+
+def _refuse_ties(
+    session: Session, missing: Mapping[int, list[int]], waiting: Mapping[int, Pending]
+) -> None:
     if not missing:
         return
-    ties = [
-        f"{_shown(waiting[seq])} builds on {', '.join(_shown(waiting[other]) for other in others)}"
-        for seq, others in missing.items()
-    ]
+
+    def named(seqs: Iterable[int]) -> str:
+        return ", ".join(shown(session, waiting[seq].action) for seq in seqs)
+
+    ties = [f"{named([seq])} builds on {named(others)}" for seq, others in missing.items()]
     along = sorted({other for others in missing.values() for other in others})
     raise ConflictError(
         f"{'; '.join(ties)}: without it this would mean something else; nothing was changed",
@@ -193,11 +227,7 @@ def _refuse_ties(missing: Mapping[int, list[int]], waiting: Mapping[int, Pending
     )
 
 
-def _shown(item: Pending) -> str:
-    return shown(item.action)
-
-
-def shown(action: Action) -> str:
+def shown(session: Session, action: Action) -> str:
     """An action in a sentence."""
-    words = " ".join(action.names) or action.reference
-    return f"#{action.seq} ({action.kind} {words})"
+    words = in_words(action.kind, fields_of(session.event(action.seq).body))
+    return f"#{action.seq} ({' '.join(words.split())[:_SHOWN]})"

@@ -155,9 +155,12 @@ class Session:
             return self.system()
         system = self._from_snapshot(position)
         self._catch_up(system, position)
-        if not system.complete:
-            system = view.System(compact=False)
-            self._catch_up(system, position)
+        return system if system.complete else self.whole_at(position)
+
+    def whole_at(self, position: int) -> view.System:
+        """As `system_at`, with all that the view lets go: the log is folded from its beginning."""
+        system = view.System(compact=False)
+        self._catch_up(system, position)
         return system
 
     def _catch_up(self, system: view.System, head: int) -> None:
@@ -291,16 +294,18 @@ class Session:
         transaction: str = "",
         decided_at: int | None = None,
         outcome: bool = False,
+        request: str = "",
     ) -> list[Event]:
         """Make `bodies` durable, in one commit, after what the last observation found.
 
-        `outcome`: they tell what was done already, so they are written even where space is
-        short: the reserve is given up for them. Returns the events of `bodies`.
+        `request` is an id that they share, where several were asked for in one go. `outcome`: they
+        tell what was done already, so they are written even where space is short: the reserve is
+        given up for them. Returns the events of `bodies`.
         """
         boot = self.host_status().boot
         drafts = [Draft(body=body, actor=self.actor, boot=boot) for body in self._news]
         drafts += [
-            Draft(body=body, actor=self.actor, boot=boot, transaction=of)
+            Draft(body=body, actor=self.actor, boot=boot, transaction=of, request=request)
             for of, body in (*self._ahead, *((transaction, body) for body in bodies))
         ]
         if outcome:

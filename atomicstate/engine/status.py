@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atomicstate.engine import transactions
+from atomicstate.engine.apply_steps import IMAGE_NAME
+from atomicstate.engine.documents import adopted
+from atomicstate.engine.drift import drift
 from atomicstate.engine.dropped import why_not_staged
 from atomicstate.engine.pending import pending_results, results_of
 from atomicstate.engine.residue import residue
@@ -57,6 +61,7 @@ def status(session: Session) -> StatusResult:
         dropped=system.dropped or None,
         broken=system.broken or None,
         dropped_why=why_not_staged(system) or None,
+        drift=drift(session, system),
     )
 
 
@@ -91,7 +96,11 @@ def status_at(session: Session, point: Point) -> StatusResult:
         overlay=OverlayResult(host.overlay, host.overlay),
         head=HeadResult(seq, record_hash.hex()),
         host=HostResult(
-            driver=origin.driver, **{name: _slot(system, *slot) for name, slot in slots.items()}
+            driver=origin.driver,
+            booted=_slot(system, *slots["booted"]),
+            staged=_slot(system, *slots["staged"]),
+            rollback=_slot(system, *slots["rollback"]),
+            boots_next=host.boots_next[0] or None,
         ),
         base=base_of(system, wanted)[0],
         unfinished=found_in(session, system, then=True),

@@ -263,11 +263,11 @@ def _with_what_stands_on(
         return steering
     after = (system.wanted | steering.revive) - void
     thought_of = void | {seq for seq in after if seq > min(void)}
-    keys = {seq: keys_of(session, system.actions[seq]) for seq in thought_of}
+    keys = keys_of(session, system, thought_of)
     hidden = {item.seq for item in held(system)}
     while tied := _tied(void, keys, hidden):
         if not cascade:
-            raise _standing_on(system.actions, tied)
+            raise _standing_on(session, system.actions, tied)
         void.update(tied)
     return Steering(frozenset(void), steering.revive - void)
 
@@ -284,11 +284,13 @@ def _tied(
     return tied
 
 
-def _standing_on(actions: dict[int, Action], tied: dict[int, list[int]]) -> ConflictError:
-    said = [
-        f"{shown(actions[seq])} stands on {', '.join(shown(actions[other]) for other in others)}"
-        for seq, others in tied.items()
-    ]
+def _standing_on(
+    session: Session, actions: dict[int, Action], tied: dict[int, list[int]]
+) -> ConflictError:
+    def named(seqs: Iterable[int]) -> str:
+        return ", ".join(shown(session, actions[seq]) for seq in seqs)
+
+    said = [f"{named([seq])} stands on {named(others)}" for seq, others in tied.items()]
     along = ", ".join(f"#{seq}" for seq in tied)
     return ConflictError(
         f"{'; '.join(said)}: nothing was changed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from atomicstate.engine import leftovers
+from atomicstate.engine.drift import remind
 from atomicstate.engine.results import RecoveredResult, RecoveryResult, UnfinishedResult
 from atomicstate.errors import AtomicstateError, InterruptedWorkError
 from atomicstate.events.asjson import rfc3339
@@ -69,7 +70,14 @@ def refuse_unfinished(session: Session, system: System) -> None:
 
 
 def warn_unfinished(session: Session, system: System, reporter: Reporter) -> None:
-    """Say that an earlier run of the pipeline was cut short: recording goes on meanwhile."""
+    """Say what recording goes on in spite of: a run of the pipeline that was cut short, and
+    edits of image.yml that nobody took in."""
+    remind(session, system, reporter)
+    warn_interrupted(session, system, reporter)
+
+
+def warn_interrupted(session: Session, system: System, reporter: Reporter) -> None:
+    """Say that a run of the pipeline was cut short."""
     for item in found_in(session, system):
         if item.mode not in table.OF_THE_OVERLAY and not item.running:
             reporter.note(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.sandbox
 
 TAG = "localhost/failing:made"
-SLEEP = "317.25"
+SLEEP = "317.26"
 WAYS = {
     "exits": ("echo what went wrong >&2; exit 5", r"exited 5(.|\n)*what went wrong"),
     "prints-garbage": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import Counter
 from contextlib import contextmanager
@@ -10,36 +11,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atomicstate.engine import blame, documents, history, replay
 from atomicstate.engine.points import Point
 from atomicstate.engine.session import Session
-from atomicstate.events.bodies import WantedChanged
+from atomicstate.errors import ValidationError
+from atomicstate.events.bodies import ModuleChanged, WantedChanged
 from atomicstate.projectors import wanted
 from atomicstate.projectors.fold import fold
 from atomicstate.projectors.pending import kept
-from atomicstate.projectors.recipe import recipe_of
+from atomicstate.projectors.recipe import Found, compose
 from atomicstate.projectors.system import System
 from atomicstate.projectors.wanted import Change
-from atomicstate.recipe.schema import Module, PackagesBody, Recipe
 from atomicstate.recipe.writer import write
-from atomicstate.store.blobs import digest_of
 from atomicstate.store.header import FORMAT, MAGIC, Header
 from atomicstate.store.log import write_whole
-from tests.support.histories import ACTOR, LOG_ID, History, histories
+from tests.support.histories import ACTOR, FOUND, LOG_ID, History, actions, histories
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-FOUND = Recipe(
-    "localhost/base:1",
-    (
-        Module("packages", PackagesBody(("jq", "less"), ("nano",)), name="found"),
-        Module("packages", PackagesBody(("htop",)), name="more"),
-    ),
-)
+    from collections.abc import Callable, Iterator
 
 
 def view(past: History) -> System:
@@ -48,22 +41,23 @@ def view(past: History) -> System:
     return system
 
 
-def recipe(past: History) -> bytes:
+def recipe(past: History) -> tuple[object, ...]:
+    """The recipe of what is wanted, with what belongs to it: the document, resources, values."""
     system = view(past)
-    return write(recipe_of(system, system.wanted, FOUND))
+    assert system.origin
+    made = compose(system, system.wanted, Found(FOUND, system.origin.resources, past.modules))
+    return write(made.recipe), made.slots, made.resources, made.given
 
 
 @contextmanager
 def session_of(past: History) -> Iterator[Session]:
-    """A session over a real log that holds the history, and the recipe that `init` found."""
-    first = past.events[0]
-    body = msgspec.structs.replace(first.body, recipe=digest_of(write(FOUND)))
-    past.events[0] = msgspec.structs.replace(first, body=body)
+    """A session over a real log that holds the history, and the blobs that it names."""
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder)
         with Session(state, None, ACTOR) as session:
             session.state.make()
-            session.blobs.put(write(FOUND))
+            for content in past.blobs.values():
+                session.blobs.put(content)
             write_whole(state / "log", Header(MAGIC, FORMAT, LOG_ID, 0), iter(past.records()))
             yield session
 
@@ -80,17 +74,17 @@ def chosen(past: History, data: st.DataObject) -> list[int]:
     return data.draw(st.lists(st.sampled_from(past.actions), min_size=1, unique=True))
 
 
-@given(histories(), st.lists(st.sampled_from(["jq", "vim", "curl"]), min_size=1, unique=True))
-@settings(deadline=None, max_examples=100)
+@given(histories(), actions())
+@settings(deadline=None, max_examples=200)
 def test_undo_after_do_is_the_recipe_before_and_redo_the_one_after(
-    past: History, names: list[str]
+    past: History, act: Callable[[History], list[int]]
 ) -> None:
     before = recipe(past)
-    change = action(past.add(*names))
+    changes = [action(seq) for seq in act(past)]
     after = recipe(past)
-    steered(past, wanted.undo(view(past).wanted, [change]))
+    steered(past, wanted.undo(view(past).wanted, changes))
     assert recipe(past) == before
-    steered(past, wanted.redo(view(past).wanted, [change]))
+    steered(past, wanted.redo(view(past).wanted, changes))
     assert recipe(past) == after
 
 
@@ -111,35 +105,62 @@ def test_to_undo_an_undo_or_to_redo_it_is_what_was_before(
     assert recipe(past) == before
 
 
-@given(histories())
+@given(histories(max_ops=12) | histories(max_ops=12, edits=True))
 @settings(deadline=None, max_examples=15)
 def test_a_replay_is_the_view_that_grew_event_by_event_at_every_point(past: History) -> None:
     with session_of(past) as session:
         grown = System()
         for event in past.events:
             grown.apply(event)
-            found = replay.replay(session, f"#{event.seq}")
             at = session.system_at(event.seq)
             seqs = kept(at)
-            assert found.actions == tuple(sorted(seqs))
-            assert found.recipe == documents.recipe_document(session, at, seqs)
-            assert found.containerfile == documents.containerfile_document(session, at, seqs)
+            document = documents.recipe_document(session, at, seqs)
+            try:
+                containerfile = documents.build(session, at, seqs).containerfile
+            except ValidationError as error:
+                with pytest.raises(ValidationError, match=re.escape(error.message)):
+                    replay.replay(session, f"#{event.seq}")
+            else:
+                found = replay.replay(session, f"#{event.seq}")
+                assert found.actions == tuple(sorted(seqs))
+                assert (found.recipe, found.containerfile) == (document, containerfile)
             if grown.complete:
-                here = documents.recipe_document(session, grown, kept(grown))
-                assert found.recipe == here
+                assert documents.recipe_document(session, grown, kept(grown)) == document
 
 
-def without(past: History, seq: int) -> System:
-    """The view of the same history, folded again with the action `seq` void."""
+@given(histories(max_ops=30, edits=True))
+@settings(deadline=None, max_examples=40)
+def test_blame_of_a_view_that_let_go_is_that_of_the_whole_one(past: History) -> None:
+    compact = System(slack=-1_000_000)
+    fold(compact, past.records())
+    if not compact.complete:
+        return
+    with session_of(past) as session:
+        whole = view(past)
+        lines = blame.recipe(session, whole, kept(whole))
+        assert blame.recipe(session, compact, kept(compact)) == lines
+
+
+def without(past: History, seqs: set[int]) -> System:
+    """The view of the same history, folded again with the actions `seqs` void."""
     system = view(past)
-    body = WantedChanged((seq,), (), "undo")
+    body = WantedChanged(tuple(seqs), (), "undo")
     last = past.events[-1]
     system.apply(msgspec.structs.replace(last, seq=last.seq + 1, body=body, transaction=""))
     return system
 
 
-@given(histories())
-@settings(deadline=None, max_examples=25)
+def going_with(past: History, seq: int) -> set[int]:
+    """The action, and those that change the module that it put there: these can't stay alone."""
+    bodies = [(event.seq, event.body) for event in past.events]
+    return {
+        seq,
+        *(other for other, body in bodies if isinstance(body, ModuleChanged) and body.slot == seq),
+    }
+
+
+@given(histories() | histories(edits=True))
+@settings(deadline=None, max_examples=60)
 def test_a_line_is_gone_or_anothers_without_the_event_that_it_is_blamed_on(
     past: History,
 ) -> None:
@@ -148,11 +169,15 @@ def test_a_line_is_gone_or_anothers_without_the_event_that_it_is_blamed_on(
         lines = blame.recipe(session, system, kept(system))
         # Each that is wanted, blamed or not: one that is blamed for nothing takes nothing along.
         for seq in kept(system):
-            left = without(past, seq)
+            gone = going_with(past, seq)
+            left = without(past, gone)
             rest = blame.recipe(session, left, kept(left))
-            assert seq not in {line.seq for line in rest}
-            # And nothing goes with it that is blamed on another.
-            others = Counter(line.text for line in lines if line.seq != seq)
+            assert not gone & {line.seq for line in rest}
+            # And nothing goes with it that is blamed on another, but that there is no module:
+            # of this everybody who took one out is the cause.
+            others = Counter(
+                line.text for line in lines if line.seq not in gone and line.text != "modules: []"
+            )
             assert others <= Counter(line.text for line in rest)
 
 

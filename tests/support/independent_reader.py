@@ -16,7 +16,10 @@ from pathlib import Path
 import lmdb
 import msgpack
 
-BLOB_FIELDS = ("plan_blob", "recipe", "containerfile", "output", "found")
+BLOB_FIELDS = ("plan_blob", "recipe", "containerfile", "output", "found", "module", "manifest")
+BLOB_FIELDS += ("promoted", "document")
+MAP_FIELDS = ("resources", "files", "beside")
+MANIFEST_FIELDS = ("manifest", "resources")
 
 
 def tables(document):
@@ -44,6 +47,7 @@ class Reader:
         self.blobs = state / "blobs"
         self.tables = tables(document)
         self.references = set()
+        self.manifests = set()
         self.environment = lmdb.open(str(state / "log"), readonly=True, create=False)
 
     def events(self):
@@ -95,7 +99,13 @@ class Reader:
         seconds, fraction = divmod(event["time"], 10**9)
         kind = event["body"][0]
         data = self.named(kind, event["body"])
-        self.references.update(data[name] for name in BLOB_FIELDS if data.get(name))
+        for name in (*BLOB_FIELDS, *MAP_FIELDS):
+            value = data.get(name)
+            # A count is named `files` too.
+            named = value.values() if isinstance(value, dict) else [value]
+            digests = {digest for digest in named if isinstance(digest, str) and digest}
+            self.references |= digests
+            self.manifests |= digests if name in MANIFEST_FIELDS else set()
         return {
             "seq": event["seq"],
             "time": f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09}Z",
@@ -111,6 +121,17 @@ class Reader:
             "log_id": event["log_id"].hex(),
         }
 
+    def listed(self):
+        """The blobs that manifests list."""
+        for name in self.manifests:
+            path = self.blobs / name[:2] / name
+            if path.exists():
+                for _path, mode, file, link in json.loads(path.read_bytes()):
+                    assert mode < 1 << 12
+                    assert not (file and link)
+                    if file:
+                        yield file
+
     def check_blobs(self):
         present = [path for path in self.blobs.rglob("*") if path.is_file()]
         for path in present:
@@ -118,6 +139,7 @@ class Reader:
             if path.suffix != ".redacted":
                 assert digest(path.read_bytes()).hexdigest() == path.name
         names = {path.name.removesuffix(".redacted") for path in present}
+        self.references |= set(self.listed())
         assert self.references <= names, self.references - names
 
 

@@ -25,10 +25,12 @@ HEAVY = {
     "gi",
     "http",
     "json",
+    "lark",
     "logging",
     "lzma",
     "multiprocessing",
     "random",
+    "re2",
     "rich",
     "ruamel",
     "shutil",
@@ -75,3 +77,10 @@ def test_status_loads_nothing_that_only_changes_a_host(shared_host, tmp_path):
     imported_by(*called, "package", "add", "--no-live", "-y", "hello")
     modules = imported_by(*called, "status")
     assert not modules & {*HEAVY, "dataclasses", "hashlib", "atomicstate.process"}
+
+
+def test_the_schema_needs_neither_log_nor_yaml_nor_engine():
+    modules = imported_by("config", "schema")
+    assert not modules & (HEAVY | {"lmdb"})
+    own = {name.split(".")[1] for name in modules if name.startswith("atomicstate.")}
+    assert own <= {"cli", "errors", "interrupts", "recipe"}

@@ -492,7 +492,7 @@ def _remove(state, seq):
         txn.delete(seq.to_bytes(8, "big"))
 
 
-def _shown_on_a_terminal(state, extra):
+def _shown_on_a_terminal(state, extra, *options):
     import fcntl
     import struct
     import termios

@@ -148,7 +148,7 @@ def test_folders_of_ended_transactions_go_and_those_of_open_ones_stay(machine):
     (old / "image.yml").write_text("x")
     assert pruned(machine).leftovers == ["0123"]
     assert not old.exists()
-    assert "clean" in machine.host.calls
+    assert "forget_unused" in machine.host.calls
 
 
 def test_work_that_was_cut_short_is_ended_first(machine):

@@ -485,16 +485,16 @@ def test_abort_past_the_switch_drops_what_was_staged(machine, monkeypatch):
 
 
 def cut_after_promote(machine, monkeypatch):
-    from atomicstate.engine import apply_steps
+    from atomicstate.engine import recipe_folder
 
-    real = apply_steps.write_atomically
+    real = recipe_folder.write_atomically
 
     def write(path, content):
         real(path, content)
         if path.parent.name == "recipe" and path.name == "image.yml":
             raise Crash
 
-    monkeypatch.setattr(apply_steps, "write_atomically", write)
+    monkeypatch.setattr(recipe_folder, "write_atomically", write)
     machine.killed(apply_all)
     monkeypatch.undo()
 

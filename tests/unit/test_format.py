@@ -13,7 +13,9 @@ import jsonschema
 import pytest
 
 from atomicstate.events.bodies import ALL, kind_of
+from atomicstate.store.blobs import digest_of
 from atomicstate.store.state import State
+from atomicstate.store.verify import verify
 from tests.support import every_kind, independent_reader
 from tests.support.logs import key, tamper
 from tests.support.program import atomicstate
@@ -87,6 +89,18 @@ def test_that_reader_sees_a_changed_blob(tmp_path: Path):
     assert read_apart(state).returncode == 1
 
 
+def test_that_reader_sees_that_a_file_of_a_manifest_is_gone(tmp_path: Path):
+    state = State(tmp_path / "state")
+    every_kind.make(state)
+    state.blobs.path(digest_of(b"a file")).unlink()
+    assert f"AssertionError: {{'{digest_of(b'a file')}'}}" in read_apart(state).stderr
+
+
+def test_the_log_of_every_kind_is_whole(state: State):
+    with state.open_log(write=False) as log:
+        assert verify(log, state.blobs).checked == 2 * len(ALL)
+
+
 # -- the schema ------------------------------------------------------------------------------
 
 
@@ -121,10 +135,12 @@ def test_every_line_of_an_export_fits_the_schema(state: State, schema: dict[str,
     validator(schema, "ExportOpening").validate(opening)
     redacted = [line for line in lines if "redacted" in line]
     blobs = [line for line in lines if "blob" in line]
-    assert (len(redacted), len(blobs)) == (1, 1)
+    # What a tool printed, a manifest, and the file that it lists.
+    assert (len(redacted), len(blobs)) == (1, 3)
     validator(schema, "ExportRedacted").validate(redacted[0])
-    validator(schema, "ExportBlob").validate(blobs[0])
-    events = lines[2:]
+    for blob in blobs:
+        validator(schema, "ExportBlob").validate(blob)
+    events = lines[4:]
     assert all("record" in event for event in events)
     for event in events:
         validator(schema).validate(event)

@@ -190,11 +190,11 @@ def test_a_containerfile_is_blamed_layer_by_layer(machine: Machine) -> None:
     first, second = add(machine, "jq"), add(machine, "tree")
     lines = machine.command(lambda s: blame.containerfile(s, *documents.view(s, None)))
     assert {line.seq for line in lines} == {1, first, second}
-    for line in lines:
-        if " -- jq;" in line.text:
-            assert line.seq == first
-        if " -- tree;" in line.text:
-            assert line.seq == second
+    assert {line.seq for line in lines if '"jq"' in line.text} == {first}
+    assert {line.seq for line in lines if '"tree"' in line.text} == {second}
+    labels = [line.seq for line in lines if line.text.startswith("LABEL ")]
+    assert labels
+    assert set(labels) == {1}
 
 
 def test_a_transaction_shows_its_steps(machine: Machine) -> None:

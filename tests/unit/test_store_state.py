@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import stat
 import subprocess
 import sys
 import threading
@@ -12,6 +15,7 @@ import pytest
 from atomicstate.errors import (
     ConflictError,
     CorruptError,
+    HostError,
     LockedError,
     NoSpaceError,
     NotFoundError,
@@ -84,6 +88,43 @@ def test_a_redacted_blob_is_gone_says_so_and_can_come_back(tmp_path: Path) -> No
         blobs.redact(digest_of(b"another"))
     blobs.put(b"a secret")
     assert (blobs.is_redacted(digest), blobs.get(digest)) == (False, b"a secret")
+
+
+def test_a_file_is_kept_as_its_content_would_be(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path / "blobs")
+    content = b"x" * (3 << 20)
+    digest = blobs.put_file(io.BytesIO(content))
+    assert digest == digest_of(content)
+    assert blobs.get(digest) == content
+    assert stat.S_IMODE(blobs.path(digest).stat().st_mode) == 0o600
+    assert list((tmp_path / "blobs").glob(".*")) == []
+
+
+def test_what_a_file_brought_up_to_a_failure_is_taken_away(tmp_path: Path) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(errno.EIO, "input/output error")
+
+    with pytest.raises(HostError):
+        Blobs(tmp_path / "blobs").put_file(Broken())
+    assert list((tmp_path / "blobs").rglob("*")) == []
+
+
+def test_a_blob_is_written_out_as_it_is(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path)
+    written = io.BytesIO()
+    blobs.write_to(blobs.put(b"content"), written)
+    assert written.getvalue() == b"content"
+
+
+def test_writing_out_a_blob_that_is_damaged_or_gone_fails(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path)
+    digest = blobs.put(b"content")
+    blobs.path(digest).write_bytes(b"damaged")
+    with pytest.raises(CorruptError):
+        blobs.write_to(digest, io.BytesIO())
+    with pytest.raises(NotFoundError):
+        blobs.write_to(digest_of(b"never kept"), io.BytesIO())
 
 
 # -- snapshots --------------------------------------------------------------------------------

@@ -78,7 +78,22 @@ def _blame(app: App, session: Session, name: str, point: Point | None) -> None:
     app.answer(lambda: {"lines": plain(lines)}, text, paged=True)
 
 
-config = group("config", "The recipe of the image.", {"show": f"{__name__}:show"})
+_DOCUMENT = "atomicstate.cli.commands.config"
+
+config = group(
+    "config",
+    "The recipe of the image.",
+    {
+        "show": f"{__name__}:show",
+        "check": f"{_DOCUMENT}:check",
+        "import": f"{_DOCUMENT}:import_",
+        "edit": f"{_DOCUMENT}:edit",
+        "export": f"{_DOCUMENT}:export",
+        "restore": f"{_DOCUMENT}:restore",
+        "lint": "atomicstate.cli.commands.recipe:lint",
+        "schema": "atomicstate.cli.commands.recipe:schema",
+    },
+)
 
 
 def _content(name: str, content: bytes) -> Any:  # noqa: ANN401 - a YAML document, or text

@@ -15,17 +15,22 @@ if TYPE_CHECKING:
 
 
 @verb("init")
-def init(app: App) -> None:
+@click.option(
+    "--dialect",
+    type=click.Choice(("deb", "rpm", "apm")),
+    help="The kind of base image, where it does not tell itself.",
+)
+def init(app: App, *, dialect: str | None) -> None:
     """Adopt this host: write the first event.
 
-    Records the base image, the booted deployment and the recipe found. It changes nothing on the
-    host. A second call says that it is done already.
+    Records the base image, the booted deployment and the recipe found, with its resources. It
+    changes nothing on the host. A second call says that it is done already.
     """
     from atomicstate.engine.initialize import initialize
     from atomicstate.events.asjson import plain
 
     with app.session() as session:
-        result = initialize(session)
+        result = initialize(session, dialect or "")
     app.answer(lambda: plain(result), lambda look: _init_text(result, look))
 
 
@@ -179,7 +184,7 @@ def _init_text(result: InitResult, look: Look) -> str:
         first = "Adopted this host: the log begins."
     fields = {
         "host": result.driver,
-        "base": f"{result.base} ({result.architecture})",
+        "base": f"{result.base} ({result.architecture}, {result.dialect})",
         "booted": result.booted[:12],
         "log": result.log_id,
         "head": f"{result.head.seq} {result.head.hash}",

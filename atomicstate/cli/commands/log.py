@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -63,25 +63,53 @@ def log(
     one line, named by what it was for or how it ended; -v shows each of its steps, and so does
     --txn. What a filter finds is shown event by event.
     """
+    if tags:
+        _refuse_filters(app)
+        return _tags(app, style)
     if follow:
         _refuse_an_end(app, until=until, reverse=reverse)
     with _open(app, scan=number is None and app.json) as opened:
         from atomicstate.cli.query import query_of
 
         query = query_of(opened, app.state_dir / "blobs", **names)
-        first, stop = _range(opened, since, until)
-        start = first
-        if number is not None or not app.json:
-            start = newest(opened, query, first, stop, number or _page(app.look))
-        found = search(opened, query, start, stop, reverse=reverse)
-        shown = _show(app, found, digits=len(str(stop)))
-        if not (shown or app.json or follow):
-            app.note("no event is like that")
-        if not app.json and number is None and start > first and query.is_all:
-            app.note(f"{start - first} earlier events: -n or -f jsonl show more")
+        first, stop = _range(app, opened, since, until)
+        if names["txn"] is not None:
+            first = max(first, _first_of(app, opened, query, names["txn"], stop))
+        wish = _Wish(opened, query, range(first, stop), number, reverse)
+        if app.json:
+            show: Callable[[Iterable[Found]], None] = partial(_stream, app)
+            show(wish.found(number))
+        else:
+            form = _form(app, style, stop)
+            show = partial(_say, app, form)
+            if follow:
+                show(wish.found(wish.number or _page(app.look)))
+            else:
+                _text(app, wish, form)
+        if not follow:
+            return 0
         # Of what comes, none is shown from before the time that was asked for.
         later = _time(since) if first == stop else None
-        return _follow(app, opened, query, stop, later) if follow else 0
+        return _follow(opened, query, stop, later, show)
+
+
+class _Wish(NamedTuple):
+    """What is asked for: of `events`, what `query` matches, the newest `number` of it."""
+
+    log: Log
+    query: Query
+    events: range
+    number: int | None
+    reverse: bool
+
+    def found(self, number: int | None) -> Iterator[Found]:
+        """The newest `number` that match, all of them without."""
+        from atomicstate.store.search import newest, search
+
+        start, stop = self.events.start, self.events.stop
+        if number is not None:
+            start = newest(self.log, self.query, start, stop, number)
+        return search(self.log, self.query, start, stop, reverse=self.reverse)
 
 
 def _open(app: App, *, scan: bool) -> Log:
@@ -103,6 +131,14 @@ def _refuse_an_end(app: App, *, until: str | None, reverse: bool) -> None:
     raise ValidationError(f"--follow does not go with {what}")
 
 
+def _form(app: App, style: str, stop: int) -> Form:
+    """How lines are set."""
+    from atomicstate.cli.render.events import Form
+    from atomicstate.cli.render.moments import times
+
+    return Form(max(len(str(stop)), _DIGITS), times(style, app.look.width))
+
+
 def _page(look: Look) -> int:
     return max(look.height - 3, 3) if look.height else _PAGE
 
@@ -110,14 +146,10 @@ def _page(look: Look) -> int:
 def _range(app: App, log: Log, since: str | None, until: str | None) -> tuple[int, int]:
     """The numbers of the first event and the one after the last."""
     start, stop = 1, log.head().seq + 1
-    if since is None and until is None:
-        return start, stop
-    begin, end = _time(since), _time(until)
-    if begin is not None:
-        start = min(first_at(log, begin), stop)
-    if end is not None:
-        stop = min(first_at(log, end, start), stop)
-    return start, stop
+    begin = _first_at(app, log, since) if since is not None else start
+    end = _first_at(app, log, until) if until is not None else stop
+    start = min(begin, stop)
+    return start, max(start, min(end, stop))
 
 
 def _time(text: str | None) -> int | None:
@@ -129,16 +161,79 @@ def _time(text: str | None) -> int | None:
     return parse_time(text)
 
 
-def _show(app: App, found: Iterable[Found], digits: int) -> int:
-    """Show events, and return how many; of JSON 0."""
-    count = 0
+def _first_at(app: App, log: Log, text: str) -> int:
+    """The number of the first event at the time that `text` says, or later."""
+    from atomicstate.events.times import parse_time
+    from atomicstate.store.search import first_at
+    from atomicstate.store.state import State
+
+    time = parse_time(text)
+    before = State(app.state_dir).snapshots.position_before(time, log)
+    return first_at(log, time, before + 1)
+
+
+def _first_of(app: App, log: Log, query: Query, transaction: str, stop: int) -> int:
+    """Where the events of a transaction begin at the earliest, by the start of its id."""
+    from atomicstate.store.search import first_of, search
+    from atomicstate.store.state import State
+
+    first = first_of(log, State(app.state_dir).snapshots, transaction)
+    # An id that tells another time than its making is looked for everywhere.
+    return first if any(search(log, query, first, stop)) else 1
+
+
+def _stream(app: App, found: Iterable[Found]) -> None:
     if app.format == "json":
         stream_items("events", map(_data, found))
     else:
-        for line in _lines(app, found, max(digits, 4)):
+        stream_lines(map(_data, found))
+
+
+def _say(app: App, form: Form, found: Iterable[Found]) -> None:
+    for line in _lines(app, form, found):
+        say(line)
+
+
+def _text(app: App, wish: _Wish, form: Form) -> None:
+    """The newest page, or as many as are asked for: folded where nothing is filtered out."""
+    number = wish.number or _page(app.look)
+    if wish.query.is_all and not app.verbose:
+        # Where the log is damaged, what can be read is shown event by event.
+        with suppress(CorruptError):
+            lines, oldest = _folded(app, wish, number, form)
+            app.page("\n".join(lines))
+            _note_earlier(app, wish, oldest)
+            return
+    shown = _lines(app, form, wish.found(number))
+    first = next(shown, None)
+    if first is None:
+        app.note("no event is like that")
+        return
+    if app.look.height:
+        app.page("\n".join((first, *shown)))
+    else:
+        for line in chain((first,), shown):
             say(line)
-            count += 1
-    return count
+    if wish.query.is_all:
+        _note_earlier(app, wish, wish.events.stop - number)
+
+
+def _note_earlier(app: App, wish: _Wish, oldest: int) -> None:
+    if wish.number is None and oldest > wish.events.start:
+        earlier = oldest - wish.events.start
+        app.note(f"{counted(earlier, 'earlier event')}: -n or -f jsonl show more")
+
+
+def _folded(app: App, wish: _Wish, number: int, form: Form) -> tuple[list[str], int]:
+    """The newest entries as lines, and the number of the first event in them."""
+    from atomicstate.cli.folding import newest_first
+    from atomicstate.cli.render.folded import entry_line
+
+    lines, oldest = [], wish.events.stop
+    for entry in islice(newest_first(wish.log, wish.events.start, wish.events.stop), number):
+        lines.append(entry_line(entry, app.look, form))
+        oldest = entry.events[0].event.seq
+    return lines if wish.reverse else lines[::-1], oldest
 
 
 def _data(found: Found) -> dict[str, Any]:
@@ -158,7 +253,46 @@ def _lines(app: App, form: Form, found: Iterable[Found]) -> Iterator[str]:
             yield event_line(event, look, form, went_back=went_back)
 
 
-def _follow(app: App, log: Log, query: Query, seen: int, since: int | None) -> int:
+def _refuse_filters(app: App) -> None:
+    others = sorted(set(app.options) - {"--tags", "--time", "--format", "--yes", "--verbose"})
+    if others:
+        raise ValidationError(f"--tags lists every name: it does not go with {others[0]}")
+
+
+def _tags(app: App, style: str) -> int:
+    """Each tag, with the event or transaction that it names, in the order of the log."""
+    from atomicstate.cli.folding import newest_first
+
+    with app.session() as session:
+        log = session.log
+        tags = sorted(session.system().tags.items(), key=lambda item: (item[1], item[0]))
+        found = [(name, next(newest_first(log, seq, seq + 1))) for name, seq in tags]
+        form = _form(app, style, log.head().seq)
+
+    def data() -> dict[str, Any]:
+        return {
+            "tags": [
+                {"name": name, "point": entry.last.event.seq, "event": _data(entry.last)}
+                for name, entry in found
+            ]
+        }
+
+    def text(look: Look) -> str:
+        from atomicstate.cli.render.folded import tag_lines
+
+        return "\n".join(tag_lines(found, look, form)) or "No point has a name."
+
+    app.answer(data, text)
+    return 0
+
+
+def _follow(
+    log: Log,
+    query: Query,
+    seen: int,
+    since: int | None,
+    show: Callable[[Iterable[Found]], None],
+) -> int:
     """Show what is appended from event `seen` on, until this process is ended: 130, or 0.
 
     Before the first event at `since` (nanoseconds) or later, nothing is shown.
@@ -177,7 +311,7 @@ def _follow(app: App, log: Log, query: Query, seen: int, since: int | None) -> i
                 seen = first_at(log, since, seen)
             if stop > seen:
                 since = None
-                _show(app, search(log, query, seen, stop), digits=len(str(stop)))
+                show(search(log, query, seen, stop))
                 sys.stdout.flush()
                 seen = stop
     except KeyboardInterrupt:

@@ -32,7 +32,8 @@ _ETC = {
 @click.option(
     "--discard-staged", is_flag=True, help="Drop a staged deployment that others made, too."
 )
-def rollback(app: App, *, to: str | None, discard_staged: bool) -> None:
+@remark
+def rollback(app: App, *, to: str | None, discard_staged: bool, note: str | None) -> None:
     """Let an earlier deployment boot next.
 
     Drops what is staged; with nothing staged the deployment before the booted one boots next, with
@@ -51,6 +52,7 @@ def rollback(app: App, *, to: str | None, discard_staged: bool) -> None:
         app.ask("Boot that next?")
         with app.reporting() as reporter:
             result = engine.carry_out(session, proposal, reporter, to=to or "")
+        add_remark(session, result.transaction, note)
     app.answer(lambda: fields_of(result), lambda look: _result_text(app, result, look))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from atomicstate.cli.render.moments import long_time
 from atomicstate.cli.terminal import Look, clean, pad
 from atomicstate.events.asjson import fields_of, kind, plain
+from atomicstate.events.asked import assignment, slot_label
 from atomicstate.events.bodies import ACTIONS
 from atomicstate.events.event import UnknownEvent
 
@@ -146,6 +147,18 @@ def _packages(body: Any) -> str:  # noqa: ANN401 - one of two Structs
     return " ".join(body.names) + with_it + ("" if body.live else ", not live")
 
 
+def _of_slot(body: Any) -> str:  # noqa: ANN401 - one of two Structs
+    return f"{slot_label(body.slot)}: {body.what or body.module_type}"
+
+
+def _given(body: Any) -> str:  # noqa: ANN401 - one of two Structs
+    return " (given, no part of the recipe)" if body.given else ""
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def _begun(body: Any) -> str:  # noqa: ANN401
     about = begun_words(body)
     return f"{body.mode}: {about}" if about else str(body.mode)
@@ -177,7 +190,7 @@ def _numbers(seqs: tuple[int, ...]) -> str:
 
 
 def _residue(body: Any) -> str:  # noqa: ANN401
-    parts = [f"{body.files} files in /etc and /var"] if body.files else []
+    parts = [f"{_counted(body.files, 'file')} in /etc and /var"] if body.files else []
     parts += [f"user {name}" for name in body.users] + [f"group {name}" for name in body.groups]
     return "left " + ", ".join(parts)
 
@@ -199,6 +212,11 @@ def _hosts(body: Any) -> str:  # noqa: ANN401
     return ", ".join(f"{name} {value[:_SHORT]}" for name, value in shown if value)
 
 
+def _recipe_taken(body: Any) -> str:  # noqa: ANN401
+    what = "image.yml, as it was edited" if body.placed else "a document, for its layout"
+    return f"{what}, of {body.source} at {_short(body.commit)}" if body.source else what
+
+
 _SUMMARIES: dict[str, Callable[[Any], str]] = {
     "package.added": _packages,
     "package.removed": _packages,
@@ -206,6 +224,13 @@ _SUMMARIES: dict[str, Callable[[Any], str]] = {
     "base.updated": lambda body: f"{body.reference}, now {_short(body.image_id)}",
     "deployment.adopted": lambda body: f"{_short(body.checksum)}, {body.reference}",
     "wanted.changed": _wanted_changed,
+    "module.added": lambda body: body.what or body.module_type,
+    "module.changed": _of_slot,
+    "module.removed": _of_slot,
+    "env.set": lambda body: assignment(body.name, body.value) + _given(body),
+    "env.removed": lambda body: body.name + _given(body),
+    "resource.set": lambda body: f"{body.name}: {_counted(body.files, 'file')}",
+    "resource.removed": lambda body: body.name,
     "wanted.held": lambda body: f"{_numbers(body.seqs)} held back" if body.seqs else "nothing held",
     "residue.found": _residue,
     "tag.set": lambda body: f"{body.name} -> #{body.point}" if body.point else f"{body.name} gone",
@@ -219,6 +244,7 @@ _SUMMARIES: dict[str, Callable[[Any], str]] = {
     "step.undone": lambda body: body.step,
     "step.skipped": lambda body: f"{body.step}: {body.reason}",
     "system.initialized": lambda body: f"{body.driver}, {body.base}",
+    "recipe.taken": _recipe_taken,
     "transaction.staged": lambda body: f"{body.checksum[:_SHORT]} boots next",
     "transaction.rolled_back": lambda body: body.reason,
     "host.observed": _hosts,

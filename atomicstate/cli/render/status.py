@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from atomicstate.cli.render.moments import short_time, short_time_of
 from atomicstate.cli.terminal import Look, clean, counted
+from atomicstate.events.asked import in_words
 
 if TYPE_CHECKING:
     from atomicstate.engine.results import (
@@ -38,7 +39,7 @@ def status_text(result: StatusResult, look: Look, moment: int | None = None) -> 
         _field(look, "state", f"{look.paint(result.state, 'bold')}: {_STATES[result.state]}"),
         _field(look, "base", _base(result)),
         _field(look, "overlay", overlay_text(result.overlay)),
-        _field(look, "log", f"{result.head.seq} events"),
+        _field(look, "log", counted(result.head.seq, "event")),
         _field(look, "head", result.head.hash),
         "",
         look.paint(f"deployments ({clean(result.host.driver)})", "heading"),
@@ -47,6 +48,7 @@ def status_text(result: StatusResult, look: Look, moment: int | None = None) -> 
         *_held(result.held, look),
         *_dropped(result, look),
         *_broken(result.broken, look),
+        *_drift(result.drift, look),
         *_unfinished(result.unfinished, look),
         *_residue(result.residue, look),
     ]
@@ -62,16 +64,7 @@ def overlay_text(overlay: OverlayResult) -> str:
 
 def action_text(kind: str, data: dict[str, object]) -> str:
     """An action as what is asked for: `add jq curl`."""
-    names = data.get("names")
-    words = " ".join(map(str, names)) if isinstance(names, list | tuple) else ""
-    verb = {"package.added": "add", "package.removed": "remove"}.get(kind)
-    if verb:
-        return clean(f"{verb} {words}")
-    if data.get("why"):
-        return clean(str(data["why"]))
-    if "reference" in data:
-        return clean(f"base {data.get('reference', '')}")
-    return clean(f"{kind} {words}".rstrip())
+    return clean(" ".join(in_words(kind, data).split()))
 
 
 def pending_lines(actions: list[PendingResult], look: Look) -> list[str]:
@@ -152,6 +145,17 @@ def _broken(broken: str | None, look: Look) -> list[str]:
         look.paint("/usr is not to be relied on", "red"),
         f"  {look.fit(clean(broken), 2)}",
         "  the next boot takes the overlay away; until then only `--no-live` records",
+    ]
+
+
+def _drift(drift: str | None, look: Look) -> list[str]:
+    if not drift:
+        return []
+    return [
+        "",
+        look.paint("edited by hand", "heading"),
+        f"  {look.fit(clean(drift), 2)}",
+        "  `atomicstate config import` takes it in, `atomicstate config restore` takes it back",
     ]
 
 

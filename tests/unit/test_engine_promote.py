@@ -1,0 +1,146 @@
+"""The last step of an apply puts image.yml and its resources in place: killed anywhere, too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from atomicstate import failpoints
+from atomicstate.engine import apply, importing, packages, unfinished
+from atomicstate.engine.importing import Options, Source
+from atomicstate.engine.results import Silent
+from atomicstate.engine.status import status
+from tests.support.fakehost import Crash, fake_host
+from tests.support.sessions import Machine, adopted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SILENT = Silent()
+TEXT = """\
+# ours
+modules:
+  - type: copy
+    body: {source: motd, destination: /etc/motd}
+"""
+MORE = TEXT + "  - type: copy\n    body: {source: more, destination: /opt/more}\n"
+POINTS = (
+    "promote.started",
+    "promote.containerfile",
+    "recipe.staged",
+    "recipe.moved-away",
+    "recipe.placed",
+    "promote.done",
+)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """One whose image.yml and resource came of an apply, with a change of both pending."""
+    made = adopted(tmp_path / "state", fake_host())
+    folder = tmp_path / "resources"
+    (folder / "more").mkdir(parents=True)
+    (folder / "more/file").write_text("more")
+    for text, motd in ((TEXT, "hello"), (MORE, "bye")):
+        (folder / "motd").write_text(motd)
+        source = Source(text.encode(), "image.yml", folder)
+        made.command(lambda s, source=source: take(s, source))
+        if text == TEXT:
+            made.command(apply_all)
+    return made
+
+
+def take(session, source: Source) -> None:
+    importing.carry_out(session, importing.propose(session, source, Options()), SILENT)
+
+
+def apply_all(session):
+    return apply.carry_out(session, apply.propose(session), SILENT)
+
+
+def tree(machine: Machine) -> dict[str, str]:
+    folder = machine.directory / "recipe"
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "Containerfile"
+    }
+
+
+def of(text: str, **resources: str) -> dict[str, str]:
+    image = text.replace("modules:", 'image: "localhost/base:test"\nmodules:', 1)
+    return {"image.yml": image, **{f"resources/{k}": v for k, v in resources.items()}}
+
+
+BEFORE = of(TEXT, motd="hello")
+AFTER = of(MORE, motd="bye", **{"more/file": "more"})
+
+
+def test_an_apply_puts_all_in_place(machine):
+    assert tree(machine) == BEFORE
+    machine.command(apply_all)
+    assert tree(machine) == AFTER
+    assert machine.command(status).drift is None
+
+
+def killed_at(machine: Machine, monkeypatch, point: str, work) -> None:
+    def reach(name: str) -> None:
+        if name == point:
+            raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(failpoints, "reach", reach)
+        machine.killed(work)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_on_the_way_it_is_gone_on_with(machine, monkeypatch, point):
+    killed_at(machine, monkeypatch, point, apply_all)
+    assert machine.command(status).drift is None
+    machine.command(lambda s: unfinished.resume(s, SILENT))
+    assert tree(machine) == AFTER
+    assert machine.command(status).drift is None
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_on_the_way_it_is_taken_back(machine, monkeypatch, point):
+    killed_at(machine, monkeypatch, point, apply_all)
+    machine.command(lambda s: unfinished.abort(s, SILENT))
+    assert tree(machine) == BEFORE
+    assert machine.command(status).drift is None
+
+
+@pytest.mark.parametrize("point", ["promote.taking-back", "recipe.staged", "recipe.placed"])
+def test_killed_while_it_is_taken_back_it_is_taken_back_again(machine, monkeypatch, point):
+    killed_at(machine, monkeypatch, "promote.done", apply_all)
+    assert tree(machine) == AFTER
+    killed_at(machine, monkeypatch, point, lambda s: unfinished.abort(s, SILENT))
+    machine.command(lambda s: unfinished.abort(s, SILENT))
+    assert tree(machine) == BEFORE
+
+
+def test_what_a_person_edits_meanwhile_is_left_alone(machine, monkeypatch):
+    killed_at(machine, monkeypatch, "promote.started", apply_all)
+    edited = machine.directory / "recipe/resources/motd"
+    edited.write_text("mine")
+    machine.command(lambda s: unfinished.resume(s, SILENT))
+    assert tree(machine) == {**BEFORE, "resources/motd": "mine"}
+    assert machine.command(status).drift == "resources/motd was edited"
+    assert "step.skipped" in machine.kinds()
+
+
+def test_a_recipe_that_the_program_wrote_stays_canonical(tmp_path):
+    made = adopted(tmp_path / "state", fake_host())
+    source = Source(b"modules: []\nenv: {A: b}\n", "image.yml", tmp_path)
+    made.command(lambda s: take(s, source))
+    made.command(apply_all)
+    begun = next(e.body for e in made.events() if hasattr(e.body, "promoted") and e.body.add)
+    assert begun.promoted != ""
+    other = adopted(tmp_path / "other", fake_host())
+    other.command(
+        lambda s: packages.carry_out(s, packages.propose(s, "add", ("jq",), live=False), SILENT)
+    )
+    other.command(apply_all)
+    begun = next(e.body for e in other.events() if hasattr(e.body, "promoted") and e.body.add)
+    assert begun.promoted == ""
