@@ -32,13 +32,13 @@ break and the error.
 
 `package add`, `package remove`, `base set`, `base update`, `apply`, `switch`, `rollback`, `undo`,
 `redo`, `replay --restore`, `replay --apply`, `replay --sandbox`, `leave`, `resume`, `abort`,
-`prune` and `sandbox destroy` ask before they change anything. Without a terminal they need `-y`.
-The others never ask, and take `-y` all the same.
+`prune`, `config import` and `sandbox destroy` ask before they change anything. Without a terminal
+they need `-y`. The others never ask, and take `-y` all the same.
 
 Colour, progress and a pager (`PAGER`, for what is longer than the screen) are for terminals;
-`NO_COLOR` turns colour off. Ctrl-C and SIGTERM end a run in
-order: what was under way is taken back, or named by `status`. `log --follow` ends with 130 after
-Ctrl-C and with 0 after SIGTERM.
+`NO_COLOR` turns colour off. Ctrl-C and SIGTERM end a run in order: what was under way is taken
+back, or named by `status`. `log --follow` and `watch` end with 130 after Ctrl-C and with 0 after
+SIGTERM.
 
 ## Points
 

@@ -19,7 +19,7 @@ from atomicstate.events.bodies import ALL, Body, kind_of
 from atomicstate.events.event import Actor, BootInstance, Event
 from atomicstate.events.plan import PackageChange, Plan
 from atomicstate.store.header import Header
-from tools.generated import settle
+from tools.generated import filled, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,14 +169,7 @@ def sections() -> dict[str, str]:
 
 def document(text: str) -> str:
     """`text` with each generated section as it should be. LookupError for a marker that lacks."""
-    for name, section in sections().items():
-        begin, end = f"<!-- {name}: written by ./dev docs -->\n", f"<!-- end of {name} -->"
-        before, found, rest = text.partition(begin)
-        _old, closed, after = rest.partition(end)
-        if not found or not closed:
-            raise LookupError(f"{TARGET.name} has no section {name}")
-        text = f"{before}{begin}\n{section}\n\n{end}{after}"
-    return text
+    return filled(text, sections())
 
 
 def main() -> None:

@@ -18,9 +18,18 @@ from atomicstate.events import bodies
 from atomicstate.events.bodies import ALL, AnyBody, kind_of
 from atomicstate.events.event import Actor, BootInstance, Draft
 from atomicstate.events.plan import PackageChange, Plan
-from atomicstate.recipe import writer
+from atomicstate.recipe import resources, writer
 from atomicstate.recipe.containerfile import RENDERER
-from atomicstate.recipe.schema import Module, PackagesBody, Recipe
+from atomicstate.recipe.resources import Entry
+from atomicstate.recipe.schema import (
+    CopyBody,
+    Module,
+    NetworkBody,
+    PackagesBody,
+    Recipe,
+    ShellBody,
+    SystemdBody,
+)
 from atomicstate.store.log import Log
 from atomicstate.store.state import State
 from atomicstate.store.transfer import backup
@@ -62,7 +71,10 @@ _FOREIGN = (_checksum(3), "")
 
 
 def story(blobs: Blobs) -> Iterator[Line]:
-    """Adopted; a live package, an apply, a boot, a failure, what is taken back, a foreign image."""
+    """Adopted; a live package, an apply, a boot, a failure, what is taken back, a foreign image.
+
+    Then what people do to the recipe: modules, variables, resources; and names and notes.
+    """
     found = Recipe(_BASE, (Module("packages", PackagesBody(("vim",), ("nano",))),))
     yield (
         "",
@@ -75,6 +87,7 @@ def story(blobs: Blobs) -> Iterator[Line]:
             blobs.put(writer.write(found)),
             _ORIGIN[0],
             "golden",
+            resources={"root": _folder(blobs)},
         ),
     )
     yield from _live(blobs)
@@ -82,6 +95,8 @@ def story(blobs: Blobs) -> Iterator[Line]:
     yield from _failed(blobs)
     yield from _taken_back()
     yield from _adopted()
+    yield from _edited(blobs)
+    yield from _marked(blobs)
 
 
 def _live(blobs: Blobs) -> Iterator[Line]:
@@ -162,6 +177,57 @@ def _adopted() -> Iterator[Line]:
     yield "", bodies.PackageAdded(("tree",), False)
 
 
+def _folder(blobs: Blobs) -> str:
+    """A resource that is a folder, with a file and a link in it."""
+    return blobs.put(
+        resources.encode(
+            [
+                Entry("", 0o755),
+                Entry("etc", 0o755),
+                Entry("etc/motd", 0o644, blobs.put("Grüße\n".encode())),
+                Entry("etc/issue", 0o777, link="motd"),
+            ]
+        )
+    )
+
+
+def _module(blobs: Blobs, module: Module) -> tuple[str, str]:
+    """The digest of a module's blob, and its type."""
+    return blobs.put(writer.encode_module(module)), module.type
+
+
+def _edited(blobs: Blobs) -> Iterator[Line]:
+    name = Module("network", NetworkBody("${{ Env.NAME }}"), "the host's name", "host")
+    yield "", bodies.EnvSet("NAME", "golden")
+    yield "", bodies.ModuleAdded(*_module(blobs, name), what="hostname ${{ Env.NAME }}")
+    units = Module("systemd", SystemdBody(("sshd.service",), enabled=True))
+    yield "", bodies.ModuleAdded(*_module(blobs, units), before=39, what="enable sshd.service")
+    masked = Module("systemd", SystemdBody(("sshd.service",), masked=True))
+    yield "", bodies.ModuleChanged(*_module(blobs, masked), slot=40, what="mask sshd.service")
+    motd = blobs.put(resources.encode([Entry("", 0o600, blobs.put(b"welcome\n"))]))
+    yield "", bodies.ResourceSet("files/motd", motd, 1)
+    copied = Module("copy", CopyBody("files/motd", "/etc/motd", replace=True))
+    yield "", bodies.ModuleAdded(*_module(blobs, copied), what="copy files/motd to /etc/motd")
+    shell = Module("shell", ShellBody("touch /etc/here"), output={"AT": "1"})
+    yield "", bodies.ModuleAdded(*_module(blobs, shell), what="run touch /etc/here")
+    yield "", bodies.ModuleRemoved(44, "shell", "run touch /etc/here")
+    yield "", bodies.EnvSet("ONLY_HERE", "x", given=True)
+    yield "", bodies.EnvRemoved("ONLY_HERE", given=True)
+    yield "", bodies.ResourceRemoved("root")
+    document = blobs.put(b"# as a person writes it\nmodules: []\n")
+    taken = bodies.RecipeTaken(
+        document, True, {"files/motd": motd}, "https://example.org/recipes.git", _checksum(7)[:40]
+    )
+    yield "", taken
+
+
+def _marked(blobs: Blobs) -> Iterator[Line]:
+    yield "", bodies.TagSet("good", 39)
+    yield "", bodies.NoteAdded(39, "asked for by ève")
+    found = b'{"added":{"/etc/jq.conf":"x"},"changed":{},"users":["jq"],"groups":[]}'
+    yield _txn(1), bodies.ResidueFound(blobs.put(found), 1, ("jq",), ())
+
+
 def _clock(seq: int) -> Clock:
     """One second an event; the wall clock goes back by an hour for one of them."""
     wall = BEGIN + seq * _SECOND
@@ -188,8 +254,8 @@ def write_log(state: State) -> None:
             log.append([draft], now=_clock(seq))
 
 
-def _refuse_gaps(state: State) -> None:
-    """A golden log without one of today's kinds would prove too little."""
+def refuse_gaps(state: State) -> None:
+    """Raises SystemExit for a story without one of today's kinds: it would prove too little."""
     told = {kind_of(body) for _transaction, body in story(state.blobs)}
     lacking = {kind_of(body) for body in ALL} - told
     if lacking:
@@ -210,7 +276,7 @@ def make(directory: Path) -> None:
     directory.mkdir(parents=True)
     scratch = State(directory / "scratch")
     scratch.make()
-    _refuse_gaps(scratch)
+    refuse_gaps(scratch)
     write_log(scratch)
     _keep(scratch, directory / "state")
     program = Path(sys.executable).with_name("atomicstate")

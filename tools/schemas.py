@@ -1,8 +1,9 @@
-"""Write docs/schemas/events.json from the Structs: `python -m tools.schemas`.
+"""Write docs/schemas/ from the Structs: `python -m tools.schemas`.
 
-It describes an event as `log -f jsonl` and `export` show it (events/asjson.py): objects with named
-fields. The arrays that lie in the log are another thing (docs/on-disk-format.md).
-With `--check`, write nothing and exit 1 where the file is not what would be written.
+image.json is what `config schema` shows. events.json describes an event as `log -f jsonl` and
+`export` show it (events/asjson.py): objects with named fields. The arrays that lie in the log are
+another thing (docs/on-disk-format.md).
+With `--check`, write nothing and exit 1 where a file is not what would be written.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from msgspec import UNSET, Meta, UnsetType
 
 from atomicstate.events.bodies import ALL, Body, kind_of
 from atomicstate.events.event import Actor, BootInstance
+from atomicstate.recipe import jsonschema
 from tools.generated import settle
 
 TARGET = Path(__file__).resolve().parent.parent / "docs/schemas/events.json"
+IMAGE = TARGET.with_name("image.json")
 
 _Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 _LogId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
@@ -164,9 +167,10 @@ def _known(body: type[Body]) -> type[msgspec.Struct]:
 
 
 def main() -> None:
-    """Write the file, or check it."""
+    """Write the files, or check them."""
     TARGET.parent.mkdir(exist_ok=True)
     settle(TARGET, json.dumps(schema(), indent=2) + "\n")
+    settle(IMAGE, jsonschema.encode(jsonschema.document_schema()).decode())
 
 
 if __name__ == "__main__":
