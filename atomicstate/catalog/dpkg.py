@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from atomicstate.errors import HostError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -107,13 +109,28 @@ class Database:
 
 
 def parse(text: str) -> Database:
-    """The database in what QUERY printed."""
-    return Database(_record(line) for line in text.splitlines() if line)
+    """The database in what QUERY printed. Raises HostError for what it never prints.
+
+    That is nothing, too: a tree without a package has no dpkg that could say so.
+    """
+    lines = [line for line in text.splitlines() if line]
+    if not lines:
+        raise _unreadable("")
+    return Database(map(_record, lines))
 
 
 def _record(line: str) -> Record:
-    name, architecture, status, version = line.split("\t")
-    return Record(name, architecture, status[1], status[2:3] == "R", version)
+    match line.split("\t"):
+        case [name, architecture, status, version] if len(status) > 1:
+            return Record(name, architecture, status[1], status[2:3] == "R", version)
+    raise _unreadable(line)
+
+
+def _unreadable(said: str) -> HostError:
+    return HostError(
+        f"the package database can't be read: dpkg-query answered {said[:80]!r}",
+        hint="`dpkg --audit` tells more",
+    )
 
 
 def after(change: PackageChange) -> str:

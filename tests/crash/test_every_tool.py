@@ -85,8 +85,9 @@ def run_spoiled(machine: Machine, folder: Path, words: tuple[str, ...], way: str
 def test_some_tool_fails_at_some_call(machines: Machines, tmp_path: Path) -> None:
     """A sample of what the `crash` tests do, with another seed each day."""
     chance = random.Random(seed())
-    for number in range(3):
-        words, way, call = chance.choice((APPLY, ADD)), chance.choice([*WAYS]), chance.randint(1, 9)
+    quick = [way for way in WAYS if way != "hangs"]
+    for number in range(2):
+        words, way, call = chance.choice((APPLY, ADD)), chance.choice(quick), chance.randint(1, 9)
         print(f"{' '.join(words)}: {way}, call {call}")
         with machines() as machine:
             assert run_spoiled(machine, tmp_path / f"bin{number}", words, way, call)

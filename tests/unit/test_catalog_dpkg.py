@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from atomicstate.catalog.dpkg import PlanState, parse, plan_state
+from atomicstate.errors import HostError
 from atomicstate.events.plan import PackageChange, Plan
 
 INSTALL = PackageChange("install", "jq", "1.6", "amd64")
@@ -69,4 +70,22 @@ def test_a_package_that_became_independent_of_the_architecture_is_the_same() -> 
 
 
 def test_an_empty_plan_is_done() -> None:
-    assert plan_state(Plan(), parse("")) is PlanState.DONE
+    assert plan_state(Plan(), parse("dpkg\tamd64\tii \t1\n")) is PlanState.DONE
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "\n",
+        "jq\n",
+        "\ufffd{\ufffd[\n",
+        "jq\tamd64\tii \n",
+        "jq\tamd64\t\t1\n",
+        "a\tb\tii \t1\tc\n",
+    ],
+)
+def test_what_dpkg_never_says_is_no_answer(said: str) -> None:
+    """A database that names no package would have every plan be absent."""
+    with pytest.raises(HostError, match="the package database can't be read: dpkg-query answered"):
+        parse(said)
