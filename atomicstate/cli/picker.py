@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
+import termios
+import tty
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
-
-import click
 
 from atomicstate.cli.terminal import look_of
 from atomicstate.errors import CanceledError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from atomicstate.cli.terminal import Look
 
@@ -22,6 +25,8 @@ _UP = frozenset({"\x1b[A", "\x1bOA", "k"})
 _DOWN = frozenset({"\x1b[B", "\x1bOB", "j"})
 _ACCEPT = frozenset({"\r", "\n"})
 _CANCEL = frozenset({"q", "\x1b", "\x03", "\x04"})
+# An arrow comes as three characters, the escape key as the first of them alone.
+_KEY = re.compile(r"\x1b[\[O][A-Z]|.", re.DOTALL)
 _HELP = "space: take or leave   a: all or none   enter: go on   q: cancel"
 
 
@@ -80,20 +85,49 @@ def pick(
     """
     picker = Picker(len(items))
     stream = sys.stderr
+    known: dict[frozenset[int], Sequence[str]] = {}
+
+    def draw() -> None:
+        chosen = frozenset(picker.chosen)
+        if chosen not in known:
+            known[chosen] = preview(chosen)
+        lines = picker.lines(items, known[chosen], look_of(stream))
+        stream.write(_CLEAR + "\r\n".join(lines))
+        stream.flush()
+
     stream.write(_ENTER_SCREEN)
     try:
-        known: dict[frozenset[int], Sequence[str]] = {}
-        while True:
-            chosen = frozenset(picker.chosen)
-            if chosen not in known:
-                known[chosen] = preview(chosen)
-            lines = picker.lines(items, known[chosen], look_of(stream))
-            stream.write(_CLEAR + "\r\n".join(lines))
-            stream.flush()
-            if picker.press(click.getchar()):
-                return frozenset(picker.chosen)
-    except (KeyboardInterrupt, EOFError) as error:
+        with _keys() as keys:
+            draw()
+            for key in keys:
+                if picker.press(key):
+                    return frozenset(picker.chosen)
+                draw()
+        raise CanceledError("canceled: nothing was changed", hint="")
+    except KeyboardInterrupt as error:
         raise CanceledError("canceled: nothing was changed", hint="") from error
     finally:
         stream.write(_LEAVE_SCREEN)
         stream.flush()
+
+
+@contextmanager
+def _keys() -> Iterator[Iterator[str]]:
+    """The keys as they are pressed, also while nobody asks for one: none of them is lost.
+
+    The terminal is as it was afterwards. They end where it is gone.
+    """
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    tty.setraw(terminal, termios.TCSADRAIN)
+    try:
+        yield _read(terminal)
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def _read(terminal: int) -> Iterator[str]:
+    # A terminal that is gone says so by an error.
+    with suppress(OSError):
+        while pressed := os.read(terminal, 1024):
+            yield from _KEY.findall(pressed.decode("utf-8", "replace"))

@@ -70,6 +70,31 @@ print(sorted(pick(["jq", "tree", "nano"], lambda chosen: [f"{len(chosen)} chosen
 """
 
 
+SLOW = """
+import time
+from atomicstate.cli.picker import pick
+
+def preview(chosen):
+    time.sleep(0.5)
+    return [f"{len(chosen)} chosen"]
+
+print(sorted(pick(["jq", "tree", "nano"], preview)))
+"""
+
+
+def test_no_key_is_lost_while_the_preview_takes_its_time() -> None:
+    argv = [sys.executable, "-c", SLOW]
+    status, shown = at_a_terminal(argv, " ", DOWN + " " + DOWN, DOWN, "\r", until="chosen")
+    assert status == 0
+    assert shown.rstrip().endswith("[2]")
+
+
+def test_the_escape_key_alone_cancels() -> None:
+    status, shown = at_a_terminal([sys.executable, "-c", SCRIPT], "\x1b", until="chosen")
+    assert status == 1
+    assert "canceled: nothing was changed" in shown
+
+
 def test_a_person_at_a_terminal_chooses() -> None:
     argv = [sys.executable, "-c", SCRIPT]
     status, shown = at_a_terminal(argv, DOWN, " ", "\r", until="chosen")
