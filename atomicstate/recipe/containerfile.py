@@ -116,7 +116,9 @@ def _instruction(step: Step, context: Context) -> Instruction | None:
     """What the step does; None where that is nothing. Raises ValidationError, naming the step."""
     kind = step.module.type
     try:
-        return _renderers()[kind](step, step.module.body, context)
+        written = _renderers()[kind](step, step.module.body, context)
+        # What no program can be given is found when it is written.
+        return written if written and str(written) else None
     except ValidationError as error:
         raise ValidationError(
             f"the recipe, {step.where}, a module of the type {kind}: {error.message}",
