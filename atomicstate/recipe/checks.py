@@ -13,7 +13,7 @@ import msgspec
 
 from atomicstate.errors import ValidationError
 from atomicstate.recipe import schema
-from atomicstate.recipe.names import shown, valid_name
+from atomicstate.recipe.names import is_text, shown, valid_name
 from atomicstate.recipe.placeholders import PLACEHOLDER, check_condition, check_text
 from atomicstate.recipe.reference import valid_reference
 
@@ -77,6 +77,10 @@ def recipe_problems(recipe: Recipe) -> Iterator[Wrong]:
 
 def module_problems(module: Module) -> Iterator[Wrong]:
     """What is wrong in one module."""
+    body = msgspec.to_builtins(module.body, str_keys=True)
+    parts = {"name": module.name, "if": module.when, "body": body, "output": module.output}
+    for key, value in parts.items():
+        yield from _halves((key,), value)
     if module.id and not _ID.fullmatch(module.id):
         yield Wrong(
             ("id",), f"{shown(module.id)} is no id", "letters, digits and _, a letter first"
@@ -87,7 +91,7 @@ def module_problems(module: Module) -> Iterator[Wrong]:
         if not _ID.fullmatch(key):
             yield Wrong(("output", key), f"{shown(key)} is no name", "letters, digits and _")
         yield from _said(("output", key), lambda text=text: check_text(text))  # type: ignore[misc]
-    for path, text in _texts(("body",), msgspec.to_builtins(module.body, str_keys=True)):
+    for path, text in _texts(("body",), body):
         yield from _said(path, lambda text=text: check_text(text))  # type: ignore[misc]
     yield from body_problems(module)
 
@@ -298,6 +302,7 @@ def _variables(path: Path, env: dict[str, str]) -> Iterator[Wrong]:
     for name, text in env.items():
         if not _VARIABLE.fullmatch(name):
             yield Wrong((*path, name), f"{shown(name)} is no name of a variable")
+        yield from _halves((*path, name), text)
         yield from _without_null((*path, name), text)
         yield from _said((*path, name), lambda text=text: check_text(text))  # type: ignore[misc]
 
@@ -305,6 +310,13 @@ def _variables(path: Path, env: dict[str, str]) -> Iterator[Wrong]:
 def _without_null(path: Path, text: str) -> Iterator[Wrong]:
     if "\0" in text:
         yield Wrong(path, "a character that no command can be given (NUL)")
+
+
+def _halves(path: Path, value: Any) -> Iterator[Wrong]:  # noqa: ANN401
+    """What in `value` is no text."""
+    for below, text in _texts(path, value):
+        if not is_text(text):
+            yield Wrong(below, f"{shown(text)} has half a character: it is no text")
 
 
 def _path(path: Path, text: str, *, top: bool = False) -> Iterator[Wrong]:

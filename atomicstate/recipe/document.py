@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from atomicstate.errors import ValidationError
-from atomicstate.recipe.names import shown
+from atomicstate.recipe.names import is_text, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,9 +217,9 @@ class _Builder:
         return merged
 
     def _key(self, event: Any) -> str:  # noqa: ANN401
-        is_text = type(event).__name__ == "ScalarEvent" and event.anchor is None
-        value = self._scalar(event) if is_text else None
-        if value is None:
+        is_scalar = type(event).__name__ == "ScalarEvent" and event.anchor is None
+        value = self._scalar(event) if is_scalar else None
+        if value is None or not is_text(value):
             self._stop(event, "a key that is no plain text")
         return str(value)
 

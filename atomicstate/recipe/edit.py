@@ -6,7 +6,6 @@ that differ are written, each in its place.
 
 from __future__ import annotations
 
-import json
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
@@ -194,6 +193,8 @@ def _parts(recipe: Recipe) -> dict[str, Any]:
 
 
 def _form(value: Any) -> str:  # noqa: ANN401 - a text, or a mapping
+    import json
+
     return json.dumps(value, sort_keys=True)
 
 

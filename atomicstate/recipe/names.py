@@ -18,6 +18,7 @@ _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](:[a-z0-9][a-z0-9-]*)?", r
 # What any package manager calls a package: capitals and underscores are apt-rpm's.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+.-]*[A-Za-z0-9_+.](:[a-z0-9][a-z0-9_-]*)?", re.ASCII)
 
+_HALF = re.compile("[\ud800-\udfff]")
 _UNIT_KIND = re.compile(
     r"\.(?:service|socket|device|mount|automount|swap|target|path|timer|slice|scope)$", re.ASCII
 )
@@ -26,6 +27,11 @@ _UNIT_KIND = re.compile(
 def shown(text: str) -> str:
     """`text` quoted and on one line, for a message, shortened where it is long."""
     return ascii(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be written: Python's strings may hold halves of characters."""
+    return _HALF.search(text) is None
 
 
 def valid_package(name: str) -> str:

@@ -47,8 +47,6 @@ _FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
         "a token",
         re.compile(r"authorization:\s{0,9}(?:bearer|basic)\s{1,9}[A-Za-z0-9+/=._-]{8}", re.I),
     ),
-    ("the hash of a password", re.compile(r"\$(?:1|2[aby]|5|6|7|y)\$[./A-Za-z0-9$=,-]{20}")),
-    ("a password", re.compile(r"\b[\w.-]{1,64}:[^\s$'\"|:]{1,99}['\"]?\s{0,9}\|\s{0,9}chpasswd")),
 )
 _WORD = r"(?:PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|API_?KEY|PRIVATE_KEY|ACCESS_KEY|CREDENTIALS?)"
 _NAME = re.compile(rf"(?:\w{{0,64}}_)?{_WORD}", re.IGNORECASE | re.ASCII)

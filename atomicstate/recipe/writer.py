@@ -49,8 +49,16 @@ def as_builtins(module: Module) -> dict[str, Any]:
 
 
 def encode_module(module: Module) -> bytes:
-    """A module as canonical JSON: what an action's blob holds."""
-    return msgspec.json.encode(as_builtins(module), order="deterministic")
+    """A module as canonical JSON: what an action's blob holds.
+
+    Raises ValidationError for text that is no Unicode.
+    """
+    try:
+        return msgspec.json.encode(as_builtins(module), order="deterministic")
+    except UnicodeEncodeError as error:
+        raise ValidationError(
+            f"a module of the type {module.type} has half a character: it is no text"
+        ) from error
 
 
 def decode_module(content: bytes) -> Module:

@@ -225,6 +225,26 @@ def test_text_that_is_no_unicode_is_refused_with_its_line() -> None:
     assert "line 2: this is no UTF-8" in refused(b"image: x\n\xff\n").message
 
 
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('env: {A: "\\ud800"}\n', "env.A"),
+        (module('{type: shell, body: {command: "\\udfff"}}'), "modules[0].body.command"),
+        (module('{type: shell, name: "\\ud800", body: {command: a}}'), "modules[0].name"),
+        (module('{type: packages, body: {options: {A: "\\ud800"}}}'), "modules[0].body.options.A"),
+    ],
+)
+def test_half_a_character_is_refused_with_its_place(text: str, path: str) -> None:
+    reading = look(text.encode())
+    assert reading.recipe is None
+    assert path in {problem.path for problem in reading.problems}
+    assert "half a character" in refused(text).message
+
+
+def test_a_key_that_is_half_a_character_is_refused() -> None:
+    assert "a key that is no plain text" in refused('env: {"\\ud800": x}\n').message
+
+
 def test_control_characters_are_refused() -> None:
     assert "special characters" in refused(b"image: \x00\n").message
 

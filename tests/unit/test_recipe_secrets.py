@@ -57,8 +57,6 @@ def refused(module: Module | None = None, env: dict[str, str] | None = None) -> 
         shell('export DB_PASSWORD="hunter2"'),
         shell("./login --password hunter2"),
         shell("./login --token=hunter2"),
-        shell("echo root:hunter2 | chpasswd"),
-        shell("usermod -p '$6$saltsalt$" + "h" * 40 + "' root"),
         shell("true", env={"GITHUB_TOKEN": "abc"}),
         shell("true", env={"password": "abc"}),
         shell("true", env={"ADDRESS": "https://me:hunter2@example.org"}),
@@ -105,6 +103,8 @@ def test_a_variable_of_the_recipe_is_looked_at_too():
         shell("./login --password-stdin </run/secrets/password"),
         shell("./login --token /run/secrets/token"),
         shell("passwd --delete root"),
+        # What everybody may know is how an image for all to try is made.
+        shell("echo root:public | chpasswd"),
         shell("grep -q 'PasswordAuthentication no' /etc/ssh/sshd_config"),
         shell("openssl x509 <<END\n-----BEGIN CERTIFICATE-----\nEND"),
         shell("true", env={"API_TOKEN": "${{ Env.API_TOKEN }}"}),
