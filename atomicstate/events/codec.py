@@ -29,6 +29,9 @@ except ImportError:
 
 # Copied for each digest: that takes less than to make one with its size.
 _start = blake2b(digest_size=HASH_SIZE).copy
+hasher = _start
+"""Begins a digest of what comes in parts: `.update(part)`, `.hexdigest()`."""
+
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Event)
