@@ -146,9 +146,10 @@ def failure(
     return ContainerError(f"{doing} failed: {words}\n{again}", hint=hint)
 
 
-def _is_whole(labels: Mapping[str, str]) -> bool:
-    """Whether an image with these labels is what its Containerfile describes to the end."""
-    return LABEL_RENDERER not in labels or LABEL_WHOLE in labels
+def _is_whole(image: Listed) -> bool:
+    """Whether it is what its Containerfile describes, to the end: such a one has its name."""
+    labels = image.labels or {}
+    return LABEL_RENDERER not in labels or (LABEL_WHOLE in labels and bool(image.names))
 
 
 class Layers(Struct, frozen=True):
@@ -211,7 +212,7 @@ class PodmanBuilder:
         ids = {
             item.id: item.created
             for item in read(finished, list[Listed])
-            if wanted <= (item.labels or {}).items() and _is_whole(item.labels or {})
+            if wanted <= (item.labels or {}).items() and _is_whole(item)
         }
         return tuple(self.resolve(name) for name in sorted(ids, key=ids.__getitem__))
 
@@ -298,6 +299,8 @@ class PodmanBuilder:
                 f"building {tag}",
                 hint="`atomicstate containerfile >Containerfile` writes what it reads",
             )
+        # What a build before this one left half-built, and this one did not take up, goes.
+        self._remove_nameless()
 
     def run(self, image: Image, argv: Sequence[str], on_line: Callable[[str], None]) -> int:
         """Run `argv` in a copy of the image's tree, which goes with it; its exit status.

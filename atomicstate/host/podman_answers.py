@@ -53,6 +53,7 @@ class Listed(Struct, frozen=True, rename="pascal"):
     id: str
     created: int = 0
     labels: dict[str, str] | None = None
+    names: list[str] | None = None
 
 
 class Driver(Struct, frozen=True, rename="pascal"):

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from atomicstate.catalog.client import Catalog
 
+IMAGE_NAME = "localhost/atomicstate"
+"""What is built is named so, with the transaction as its tag."""
+
 LABEL_LOG = "org.atomicstate.log"
 LABEL_TRANSACTION = "org.atomicstate.transaction"
 LABEL_RECIPE = "org.atomicstate.recipe"
