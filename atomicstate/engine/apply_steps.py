@@ -11,7 +11,13 @@ from atomicstate.engine.runner import Answer, Effect, Runner
 from atomicstate.errors import ConflictError, ImageError
 from atomicstate.events.bodies import TransactionStaged, WantedHeld
 from atomicstate.files import make_directory, write_atomically
-from atomicstate.host.ports import LABEL_BASE, LABEL_LOG, LABEL_RECIPE, LABEL_TRANSACTION
+from atomicstate.host.ports import (
+    IMAGE_NAME,
+    LABEL_BASE,
+    LABEL_LOG,
+    LABEL_RECIPE,
+    LABEL_TRANSACTION,
+)
 from atomicstate.machine import recovery, table
 from atomicstate.machine.pipeline import Pipeline
 from atomicstate.projectors.state import Placed
@@ -25,7 +31,6 @@ if TYPE_CHECKING:
     from atomicstate.events.event import Event
     from atomicstate.host.ports import Deployment, Image
 
-IMAGE_NAME = "localhost/atomicstate"
 CONTAINERFILE = context.CONTAINERFILE
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 from atomicstate.errors import from_os_error
@@ -68,6 +67,8 @@ def is_whole(directory: Path, containerfile: str) -> bool:
 
 def clear(directory: Path) -> None:
     """Take away what `write` wrote; none there is no error."""
+    import shutil
+
     (directory / CONTAINERFILE).unlink(missing_ok=True)
     for part in _PARTS:
         shutil.rmtree(directory / part, ignore_errors=True)

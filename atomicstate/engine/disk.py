@@ -10,10 +10,10 @@ import os
 import posixpath
 import stat
 from contextlib import contextmanager
-from hashlib import blake2b
 from typing import TYPE_CHECKING, BinaryIO, NoReturn, Self
 
 from atomicstate.errors import NotFoundError, ValidationError, from_os_error
+from atomicstate.events import codec
 from atomicstate.recipe.document import MAX_BYTES
 from atomicstate.recipe.names import shown
 from atomicstate.recipe.resources import Entry, Manifest, is_outside
@@ -182,7 +182,7 @@ class DiskLibrary:
             yield from self._take(name, folder, parents, part, posixpath.join(path, part))
 
     def _digest(self, where: str, file: BinaryIO) -> str:
-        hashed, size = blake2b(digest_size=32), 0
+        hashed, size = codec.hasher(), 0
         while chunk := file.read(_CHUNK):
             size += len(chunk)
             self._bytes += len(chunk)

@@ -8,9 +8,7 @@ resource takes its place by a rename, image.yml comes last: where that is the ne
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from atomicstate import failpoints
@@ -18,6 +16,7 @@ from atomicstate.engine import context
 from atomicstate.engine.checking import RESOURCES
 from atomicstate.engine.disk import DiskLibrary
 from atomicstate.errors import AtomicstateError, from_os_error
+from atomicstate.events import codec
 from atomicstate.files import fsync_directory, make_directory, write_atomically
 from atomicstate.projectors.state import Placed
 from atomicstate.recipe.resources import beside, decode, encode
@@ -209,6 +208,8 @@ class RecipeFolder:
     def clear(self) -> None:
         """Take away what a placing that was killed left on its way. Only one places at a time."""
         for name in (_STAGING, _AWAY):
+            import shutil
+
             shutil.rmtree(self.directory / name, ignore_errors=True)
 
     def _free(self, name: str) -> Path:
@@ -223,11 +224,17 @@ def placed_by(begun: TransactionBegun) -> Placed:
     return Placed(begun.promoted or begun.recipe, begun.beside)
 
 
+_PART = 1 << 20
+
+
 def file_digest(path: Path) -> str:
     """The digest of the file's content; GONE where there is no such file."""
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
+            hashed = codec.hasher()
+            while part := file.read(_PART):
+                hashed.update(part)
+            return hashed.hexdigest()
     except FileNotFoundError:
         return GONE
     except OSError as error:

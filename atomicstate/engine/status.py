@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atomicstate.engine import transactions
-from atomicstate.engine.apply_steps import IMAGE_NAME
 from atomicstate.engine.documents import adopted
 from atomicstate.engine.drift import drift
 from atomicstate.engine.dropped import why_not_staged
@@ -21,6 +20,7 @@ from atomicstate.engine.results import (
 from atomicstate.engine.unfinished import found_in, statuses_of
 from atomicstate.errors import NotFoundError
 from atomicstate.events.asjson import rfc3339
+from atomicstate.host.ports import IMAGE_NAME
 from atomicstate.machine.state import pipeline_state
 from atomicstate.projectors.pending import held, kept
 from atomicstate.projectors.recipe import base_created, base_of

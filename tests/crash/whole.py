@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atomicstate.host.mounts import parse_mountinfo
+from atomicstate.recipe.labels import LABEL_RENDERER, LABEL_WHOLE
 from tests.support.sandboxes import LIMIT, inside
 
 if TYPE_CHECKING:
@@ -215,8 +216,13 @@ def _images(machine: Machine) -> dict[str, str]:
     return {
         labels["org.atomicstate.transaction"]: name
         for labels, name in labelled
-        if labels.get("org.atomicstate.log") == log_id
+        if labels.get("org.atomicstate.log") == log_id and not _is_cache(labels)
     }
+
+
+def _is_cache(labels: dict[str, str]) -> bool:
+    """Whether it is a layer that serves the next build: its file has not come to its end."""
+    return LABEL_RENDERER in labels and LABEL_WHOLE not in labels
 
 
 # -- the running system ------------------------------------------------------------------------
@@ -316,8 +322,9 @@ def _nothing_left(machine: Machine, log: list[Event], status: Any) -> None:
 
 
 def _named_images(machine: Machine) -> list[bool]:
-    found = json.loads(_output(*machine.host.builder.storage.argv("images", "-a", "--format=json")))
-    return [bool(item.get("Names")) for item in found]
+    # Without those that another is made of.
+    found = json.loads(_output(*machine.host.builder.storage.argv("images", "--format=json")))
+    return [bool(item.get("Names")) or _is_cache(item.get("Labels") or {}) for item in found]
 
 
 def _promoted(machine: Machine, log: list[Event], txn: str) -> None:

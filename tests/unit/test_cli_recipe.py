@@ -155,6 +155,33 @@ def test_what_can_not_be_recorded_has_its_code(machine, capfd, words, code, stat
     assert machine.events() == events
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "{}"],
+        ["env", "set", "A={}"],
+        ["env", "set", "{}=1"],
+        ["hostname", "set", "{}"],
+        ["service", "enable", "{}"],
+        ["repo", "set", "{}"],
+        ["repo", "add", "{}"],
+        ["kernel", "set", "{}"],
+        ["kernel", "set", "a", "--module", "{}"],
+        ["file", "add", "motd", "/{}"],
+        ["file", "add", "{}", "/x"],
+        ["file", "remove", "/{}"],
+    ],
+)
+def test_bytes_that_are_no_text_are_refused(machine, capfd, tmp_path, words):
+    bad = "a\udcffb"  # how Python hands on the byte ff of an argument
+    for name in ("motd", bad):
+        (tmp_path / name).write_text("x")
+    events = machine.events()
+    status, error = answered(capfd, *(word.format(bad) for word in words))
+    assert (status, error["errorCode"]) == (2, "VALIDATION")
+    assert machine.events() == events
+
+
 def test_no_verb_asks(machine, capfd):
     # There is no terminal here: one that asks would refuse without -y.
     assert "pending" in text(capfd, "service", "enable", "a")
