@@ -6,6 +6,7 @@ The tests share one host, and leave it with nothing staged and nothing queued.
 from __future__ import annotations
 
 import fcntl
+import subprocess
 import threading
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from atomicstate.errors import HostError, NoSpaceError, UnclearError
 from atomicstate.host.ports import LABEL_LOG, LABEL_TRANSACTION, OverlayState
 from atomicstate.host.sandbox import lifecycle
 from tests.support.program import atomicstate
-from tests.support.sandboxes import build, inside
+from tests.support.sandboxes import LIMIT, build, inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ TAG = "localhost/traps:same"
 
 @pytest.fixture(scope="module")
 def images(bootc_host: SandboxHost) -> tuple[Image, Image]:
-    """Two images that were given the same name, one after the other."""
+    """Two images that were given the same name, one after the other, and have their own too."""
     found = []
     for name in ("one", "two"):
         build(
@@ -41,6 +42,9 @@ def images(bootc_host: SandboxHost) -> tuple[Image, Image]:
             {LABEL_LOG: LOG, LABEL_TRANSACTION: name},
         )
         found.append(bootc_host.builder.resolve(TAG))
+        # An image of ours without any name is half-built, and goes with the next build.
+        rename = bootc_host.builder.storage.argv("tag", TAG, f"localhost/traps:{name}")
+        subprocess.run(rename, check=True, timeout=LIMIT)
     return found[0], found[1]
 
 

@@ -482,8 +482,8 @@ class Engine(RuleBasedStateMachine):
             wanted = projected.kept(whole)
             recipe = documents.recipe_document(session, whole, wanted)
             assert documents.recipe(session) == recipe
-            containerfile = documents.containerfile_document(session, whole, wanted)
-            assert documents.containerfile(session) == containerfile
+            built = documents.build(session, whole, wanted)
+            assert documents.containerfile(session) == built.containerfile
 
     def teardown(self) -> None:
         try:

@@ -201,7 +201,7 @@ def _text(app: App, wish: _Wish, form: Form) -> None:
         # Where the log is damaged, what can be read is shown event by event.
         with suppress(CorruptError):
             lines, oldest = _folded(app, wish, number, form)
-            app.page("\n".join(lines))
+            _write(app, lines)
             _note_earlier(app, wish, oldest)
             return
     shown = _lines(app, form, wish.found(number))
@@ -209,13 +209,17 @@ def _text(app: App, wish: _Wish, form: Form) -> None:
     if first is None:
         app.note("no event is like that")
         return
-    if app.look.height:
-        app.page("\n".join((first, *shown)))
-    else:
-        for line in chain((first,), shown):
-            say(line)
+    _write(app, chain((first,), shown))
     if wish.query.is_all:
         _note_earlier(app, wish, wish.events.stop - number)
+
+
+def _write(app: App, lines: Iterable[str]) -> None:
+    if app.look.height:
+        app.page("\n".join(lines))
+    else:
+        for line in lines:
+            say(line)
 
 
 def _note_earlier(app: App, wish: _Wish, oldest: int) -> None:
@@ -224,16 +228,26 @@ def _note_earlier(app: App, wish: _Wish, oldest: int) -> None:
         app.note(f"{counted(earlier, 'earlier event')}: -n or -f jsonl show more")
 
 
-def _folded(app: App, wish: _Wish, number: int, form: Form) -> tuple[list[str], int]:
-    """The newest entries as lines, and the number of the first event in them."""
+def _folded(app: App, wish: _Wish, number: int, form: Form) -> tuple[Iterator[str], int]:
+    """The newest entries as lines, and the number of the first event in them.
+
+    All of them are read before: a damage comes to light before a line is shown.
+    """
+    from atomicstate.cli.backwards import backwards
     from atomicstate.cli.folding import newest_first
     from atomicstate.cli.render.folded import entry_line
 
-    lines, oldest = [], wish.events.stop
-    for entry in islice(newest_first(wish.log, wish.events.start, wish.events.stop), number):
-        lines.append(entry_line(entry, app.look, form))
-        oldest = entry.events[0].event.seq
-    return lines if wish.reverse else lines[::-1], oldest
+    oldest = wish.events.stop
+
+    def newest() -> Iterator[str]:
+        nonlocal oldest
+        entries = newest_first(wish.log, wish.events.start, wish.events.stop)
+        for entry in islice(entries, number):
+            oldest = entry.events[0].event.seq
+            yield entry_line(entry, app.look, form)
+
+    lines = backwards(newest())
+    return backwards(lines) if wish.reverse else lines, oldest
 
 
 def _data(found: Found) -> dict[str, Any]:
