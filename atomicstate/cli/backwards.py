@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import chain, islice
-from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,12 +22,19 @@ def backwards(lines: Iterable[str]) -> Iterator[str]:
     file: IO[bytes] | None = None
     sizes: list[int] = []
     while following := list(islice(rest, AT_ONCE)):
-        file = file or TemporaryFile()  # noqa: SIM115 -- open until it is read back
+        file = file or _temporary_file()
         text = "\n".join(reversed(chunk)).encode("utf-8", "surrogateescape")
         sizes.append(file.write(text))
         chunk = following
     earlier = () if file is None else _read_back(file, sizes)
     return chain(reversed(chunk), earlier)
+
+
+def _temporary_file() -> IO[bytes]:
+    # Imported where it is used: most pages are short.
+    from tempfile import TemporaryFile
+
+    return TemporaryFile()
 
 
 def _read_back(file: IO[bytes], sizes: list[int]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -511,6 +511,8 @@ def run_machine(examples: int, steps: int, *, derandomize: bool = False) -> None
             stateful_step_count=steps,
             deadline=None,
             suppress_health_check=list(HealthCheck),
+            # Finding a smaller example takes longer than a test may.
+            phases=[Phase.generate],
         ),
     )
 

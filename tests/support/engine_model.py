@@ -168,9 +168,12 @@ class Model:
         for body in actions:
             names = tuple(name for name in getattr(body, "names", ()) if writer[name] is body)
             if isinstance(body, bodies.PackageAdded):
-                there |= host._with(set(), names, ())
-            elif names:
-                there = host._with(there, (), names)
+                # Of what the base held, the removal is dropped: it is the base's matter again.
+                asked = tuple(name for name in names if name not in body.in_base)
+                there |= host._with(set(), asked, ())
+            elif of_base := tuple(name for name in names if name in body.in_base):
+                # What the base did not hold then needs no removal: the addition was left out.
+                there = host._with(there, (), of_base)
         return frozenset(there)
 
     def tree(self, host: FakeHost) -> set[str]:
