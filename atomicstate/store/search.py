@@ -30,6 +30,9 @@ WINDOW = 4096
 
 FIRST_WINDOW = 64
 
+_ONE_MOMENT = 8
+"""Characters of a transaction's id that tell when it was made to about a minute."""
+
 MARGIN = 60_000_000_000
 """Nanoseconds that the clock may have been set back between an id's making and its first event."""
 
@@ -168,11 +171,23 @@ def first_at(log: Log, time: int, start: int = 1) -> int:
 
 
 def first_of(log: Log, snapshots: Snapshots, transaction: str) -> int:
-    """A number before which no event is of a transaction whose id begins with `transaction`.
+    """Where the events of a transaction, or of those whose ids begin so, begin at the earliest.
 
-    The id tells when it was made, and the snapshots which events came before that.
+    The id tells when it was made, and the snapshots which events came before that. Of a start that
+    is long enough to be of one moment it is looked for by halves, as if no clock ever went back:
+    where the begin of it is not found from there on, it lies before.
     """
-    return snapshots.position_before(made_after(transaction) - MARGIN, log) + 1
+    time = made_after(transaction) - MARGIN
+    low, high = snapshots.position_before(time, log) + 1, log.head().seq + 1
+    if len(transaction) < _ONE_MOMENT:
+        return low
+    while low < high:
+        middle = (low + high) // 2
+        if glance_time(log.record(middle)) < time:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def point(log: Log, text: str) -> int:

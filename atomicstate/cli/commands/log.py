@@ -74,7 +74,7 @@ def log(
         query = query_of(opened, app.state_dir / "blobs", **names)
         first, stop = _range(app, opened, since, until)
         if names["txn"] is not None:
-            first = max(first, _first_of(app, opened, query, names["txn"], stop))
+            first = max(first, _first_of(app, opened, names["txn"], stop))
         wish = _Wish(opened, query, range(first, stop), number, reverse)
         if app.json:
             show: Callable[[Iterable[Found]], None] = partial(_stream, app)
@@ -172,14 +172,19 @@ def _first_at(app: App, log: Log, text: str) -> int:
     return first_at(log, time, before + 1)
 
 
-def _first_of(app: App, log: Log, query: Query, transaction: str, stop: int) -> int:
+def _first_of(app: App, log: Log, transaction: str, stop: int) -> int:
     """Where the events of a transaction begin at the earliest, by the start of its id."""
-    from atomicstate.store.search import first_of, search
+    from atomicstate.store.search import Query, first_of, holds, search
     from atomicstate.store.state import State
 
-    first = first_of(log, State(app.state_dir).snapshots, transaction)
+    wanted = transaction.lower()
+    first = first_of(log, State(app.state_dir).snapshots, wanted)
+    begun = Query(
+        (holds(b"transaction.begun"), holds(wanted.encode())),
+        (lambda event: event.transaction.startswith(wanted),),
+    )
     # An id that tells another time than its making is looked for everywhere.
-    return first if any(search(log, query, first, stop)) else 1
+    return first if any(search(log, begun, first, stop)) else 1
 
 
 def _stream(app: App, found: Iterable[Found]) -> None:
