@@ -21,10 +21,23 @@ if TYPE_CHECKING:
     from atomicstate.host.sandbox.running import Running
 
 
-class Machines(Protocol):
-    """Makes a machine, for `with`: adopted, with the package `tool` recorded and pending.
+DOCUMENT = """\
+image: localhost/atomicstate-base:bookworm
+env:
+  WHERE: /usr/share
+modules:
+  - type: copy
+    body:
+      source: motd
+      destination: ${{ Env.WHERE }}/motd
+"""
+"""A variable, a module and a resource: each is an action."""
 
-    One that has `gone_far` has `tool` and then `other` applied and booted, and nothing pending.
+
+class Machines(Protocol):
+    """Makes a machine, for `with`: adopted, with DOCUMENT and the package `tool` pending.
+
+    One that has `gone_far` has these and then `other` applied and booted, and nothing pending.
     `at` is where it is made, by default in the test's own folder; `driver` is what drives it.
     """
 
@@ -41,7 +54,7 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The template: small, adopted, with one pending action."""
+    """The template: small, adopted, with all pending that `Machines` tells of."""
 
     def make(template: Path) -> Running:
         scratch = tmp_path_factory.mktemp("tiny")
@@ -52,7 +65,15 @@ def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             deb(scratch / "debs", "third"),
         ]
         running = make_tiny(template, debs, scratch)
-        for words in (["init"], ["package", "add", "tool", "--no-live", "-y"]):
+        document = scratch / "wanted/image.yml"
+        (document.parent / "resources").mkdir(parents=True)
+        document.write_text(DOCUMENT)
+        (document.parent / "resources/motd").write_text("a tool is here\n")
+        for words in (
+            ("init",),
+            ("config", "import", document, "-y"),
+            ("package", "add", "tool", "--no-live", "-y"),
+        ):
             ran = atomicstate(*words, sandbox=template)
             assert ran.status == 0, ran
         return running

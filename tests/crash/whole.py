@@ -26,6 +26,8 @@ Event = dict[str, Any]
 END = 10.0
 """Seconds that the kernel gets to end what a killed run had started."""
 
+ASKED = ("package.added", "package.removed", "module.added", "env.set", "resource.set")
+
 LAST_STEPS = {
     "apply": "promote",
     "overlay": "overlay",
@@ -114,7 +116,7 @@ def _pending_as_logged(machine: Machine, log: list[Event], status: Any) -> None:
     Apart from what a rollback took away: that is held back, until an apply names it. That it
     boots next counts once the log says so: before, `resume` is asked for.
     """
-    asked = {e["seq"] for e in log if e["kind"] in ("package.added", "package.removed")}
+    asked = {e["seq"] for e in log if e["kind"] in ASKED}
     there = _held_in(log, _boots_next(machine))
     back: set[int] = set()
     for event in log:
@@ -329,10 +331,17 @@ def _named_images(machine: Machine) -> list[bool]:
 
 def _promoted(machine: Machine, log: list[Event], txn: str) -> None:
     """The user's recipe is that of what is staged."""
+    from atomicstate.engine.disk import DiskLibrary
+    from atomicstate.recipe.resources import encode
     from atomicstate.store.blobs import digest_of
 
     recipe = machine.state / "recipe/image.yml"
-    assert digest_of(recipe.read_bytes()) == _begun(log, "apply")[txn]["data"]["recipe"]
+    begun = _begun(log, "apply")[txn]["data"]
+    assert digest_of(recipe.read_bytes()) == (begun["promoted"] or begun["recipe"])
+    with DiskLibrary(machine.state / "recipe/resources") as resources:
+        for name, digest in begun["beside"].items():
+            manifest = resources.manifest(name)
+            assert manifest is not None and digest_of(encode(manifest)) == digest, name
 
 
 def _output(*argv: str) -> str:
