@@ -62,7 +62,7 @@ def _previewed(session: Session, request: Request) -> tuple[System, ApplyProposa
     chosen = select(session, system, request, waiting, back)
     if not chosen:
         raise NoOperationError("nothing is left to apply; nothing was changed")
-    return system, _proposal(session, system, parent, tuple(sorted(chosen)))
+    return system, _proposal(session, system, parent, tuple(sorted(chosen)), pinned=request.pinned)
 
 
 def carry_out(session: Session, proposal: ApplyProposal, reporter: Reporter) -> ApplyResult:
@@ -81,7 +81,8 @@ def run(session: Session, proposal: ApplyProposal, reporter: Reporter) -> ApplyR
     refuse_unfinished(session, system)
     if proposal.parent not in system.selections:
         system = session.observe_whole()
-    again = _proposal(session, system, proposal.parent, proposal.actions_by_number)
+    chosen, pinned = proposal.actions_by_number, proposal.pinned
+    again = _proposal(session, system, proposal.parent, chosen, pinned=pinned)
     if again.on != proposal.on or again.containerfile != proposal.containerfile:
         raise ConflictError(
             "what boots next changed since this was proposed; nothing was changed",
@@ -201,7 +202,7 @@ def _where_held(back: Sequence[Pending]) -> str:
 
 
 def _proposal(
-    session: Session, system: System, parent: str, chosen: tuple[int, ...]
+    session: Session, system: System, parent: str, chosen: tuple[int, ...], *, pinned: bool
 ) -> ApplyProposal:
     there = system.selection(parent)
     add = tuple(seq for seq in chosen if seq not in there)
@@ -210,7 +211,7 @@ def _proposal(
     waiting, back = against(system, there), held(system, there)
     base, base_id, architecture = base_of(system, then)
     recipe = documents.recipe_document(session, system, then)
-    build = documents.build(session, system, then)
+    build = documents.build(session, system, then, pinned=pinned)
     host = system.host
     return ApplyProposal(
         add=add,
@@ -234,6 +235,8 @@ def _proposal(
         left_out=[item.seq for item in waiting if item.seq not in chosen],
         held=[item.seq for item in back if item.seq not in chosen],
         discards=_given_up(system, parent),
+        pinned=pinned,
+        unpinned=list(build.unpinned),
     )
 
 
@@ -271,6 +274,7 @@ def _begun(session: Session, system: System, proposal: ApplyProposal) -> Transac
         given=proposal.given,
         promoted="" if text == proposal.recipe else session.blobs.put(text),
         beside=beside,
+        pinned=proposal.pinned,
     )
 
 

@@ -92,10 +92,13 @@ def _owners_of_lines(versions: Sequence[tuple[Module, int]]) -> list[int]:
     return owners
 
 
-def containerfile(session: Session, system: System, seqs: Iterable[int]) -> list[BlamedLine]:
+def containerfile(
+    session: Session, system: System, seqs: Iterable[int], *, pinned: bool = False
+) -> list[BlamedLine]:
     """The Containerfile of the actions `seqs`, line by line."""
     seqs = frozenset(seqs)
-    lines = _lines(documents.build(session, system, seqs).containerfile.content)
+    build = documents.build(session, system, seqs, pinned=pinned)
+    lines = _lines(build.containerfile.content)
     base = base_event(system, seqs) or FOUND
     owner, owners = base, []
     for number, line in enumerate(lines):

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from atomicstate.engine.library import RecordedLibrary
+from atomicstate.engine.pinning import is_pinned, pins, unpinned
 from atomicstate.engine.results import DocumentResult
 from atomicstate.errors import CorruptError, NotFoundError
 from atomicstate.projectors import pending
 from atomicstate.projectors.recipe import Composition, Found, base_of, compose, module_blobs
 from atomicstate.recipe import reader, writer
 from atomicstate.recipe.edit import edit
+from atomicstate.recipe.pins import NO_PINS
 from atomicstate.store.blobs import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from atomicstate.engine.points import Point
     from atomicstate.engine.session import Session
@@ -31,11 +33,13 @@ class Build(NamedTuple):
     """What a build reads: the Containerfile, and what lies beside it.
 
     `files` are generated ones, by their path in the context; `resources` maps names to manifests.
+    `unpinned` are packages that come in whatever version there is, where others are pinned.
     """
 
     containerfile: DocumentResult
     files: Mapping[str, bytes]
     resources: Mapping[str, str]
+    unpinned: Sequence[str]
 
 
 def recipe(session: Session, *, at: Point | None = None) -> DocumentResult:
@@ -48,7 +52,9 @@ def recipe(session: Session, *, at: Point | None = None) -> DocumentResult:
 
 def containerfile(session: Session, *, at: Point | None = None) -> DocumentResult:
     """The Containerfile of the same. Raises ValidationError for what can't be built."""
-    return build(session, *view(session, at)).containerfile
+    system, seqs = view(session, at)
+    pinned = is_pinned(session, system, at)
+    return build(session, system, seqs, pinned=pinned).containerfile
 
 
 def view(session: Session, at: Point | None) -> tuple[System, frozenset[int]]:
@@ -112,17 +118,32 @@ def expansion(session: Session, system: System, composed: Composition) -> Expans
     )
 
 
-def build(session: Session, system: System, seqs: Iterable[int], *, on: str = "") -> Build:
+def build(
+    session: Session,
+    system: System,
+    seqs: Iterable[int],
+    *,
+    on: str = "",
+    pinned: bool = False,
+) -> Build:
     """What a build of the actions `seqs` reads. Raises ValidationError for what can't be built.
 
-    `on` is the id of an image that stands in for the base.
+    `on` is the id of an image that stands in for the base. Where `pinned`, packages have the
+    versions of the recorded plans; NotFoundError where one of these was redacted.
     """
     seqs = frozenset(seqs)
-    return build_of(session, system, seqs, composition(session, system, seqs), on=on)
+    composed = composition(session, system, seqs)
+    return build_of(session, system, seqs, composed, on=on, pinned=pinned)
 
 
 def build_of(
-    session: Session, system: System, seqs: Iterable[int], composed: Composition, *, on: str = ""
+    session: Session,
+    system: System,
+    seqs: Iterable[int],
+    composed: Composition,
+    *,
+    on: str = "",
+    pinned: bool = False,
 ) -> Build:
     """What a build of `composed` reads, on the base of the actions `seqs`. Raises as `build`."""
     from atomicstate.recipe import containerfile as renderer
@@ -132,8 +153,10 @@ def build_of(
     used = {name for step in steps for name in step.sources.values()}
     resources = {name: composed.resources[name] for name in sorted(used)}
     dialect = adopted(system).dialect
-    rendered = renderer.render(steps, on or base_id, base, dialect, resources)
-    return Build(_document(rendered.content), rendered.files, resources)
+    found = pins(session, system, seqs) if pinned else NO_PINS
+    rendered = renderer.render(steps, on or base_id, base, dialect, resources, pins=found)
+    free = unpinned(steps, found) if pinned else []
+    return Build(_document(rendered.content), rendered.files, resources, free)
 
 
 def adopted(system: System) -> SystemInitialized:

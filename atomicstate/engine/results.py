@@ -142,7 +142,8 @@ class ApplyProposal(Struct, frozen=True):
     `parent` is the key of the selection that it is built on, `boots_next` and `staged_before` the
     checksums of deployments at that time. `left_out` are pending actions that are not in it,
     `held` those that a rollback holds back, `discards` the staged deployment that it gives up.
-    `files`, `resources` and `given` are what else a build reads (documents.Build).
+    `files`, `resources` and `given` are what else a build reads (documents.Build). Where it is
+    `pinned`, `unpinned` are the packages that no version was recorded of.
     """
 
     add: tuple[int, ...]
@@ -166,6 +167,8 @@ class ApplyProposal(Struct, frozen=True):
     files: dict[str, bytes] = {}
     resources: dict[str, str] = {}
     given: dict[str, str] = {}
+    pinned: bool = False
+    unpinned: list[str] = []
 
     @property
     def actions_by_number(self) -> tuple[int, ...]:

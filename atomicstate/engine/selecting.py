@@ -40,7 +40,7 @@ class Request(Struct, frozen=True):
 
     `selected` and `excepted` are words for actions; without `selected` all that is pending is
     meant. `onto` names the transaction to build on. With `discard_staged` what is staged is given
-    up.
+    up. With `pinned` packages get the versions that they were recorded with.
     """
 
     selected: tuple[str, ...] = ()
@@ -48,6 +48,7 @@ class Request(Struct, frozen=True):
     with_dependencies: bool = False
     onto: str = ""
     discard_staged: bool = False
+    pinned: bool = False
 
 
 EVERYTHING = Request()

@@ -191,6 +191,7 @@ class TransactionBegun(Body, frozen=True, array_like=True, gc=False, tag="transa
     `files` paths of generated files to blobs, `given` are values of Env beside the recipe's.
     `promoted` is the blob of what image.yml becomes in the end, empty where that is `recipe`;
     `beside` maps the names of the resources that are put beside it to blobs of manifests.
+    `pinned` tells that packages have the versions of the plans that the actions were recorded with.
     `staged_before` is the checksum that was
     staged when it began, `boots_next` of what would boot next. A live one has `action` (the wire
     name), `names`, `in_base` and the plan. `user_recipe` is the digest that image.yml had, empty
@@ -232,6 +233,7 @@ class TransactionBegun(Body, frozen=True, array_like=True, gc=False, tag="transa
     given: dict[str, str] = {}
     promoted: str = ""
     beside: dict[str, str] = {}
+    pinned: bool = False
 
 
 class StepStarted(Body, frozen=True, array_like=True, gc=False, tag="step.started"):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from atomicstate.errors import ValidationError
 from atomicstate.recipe.labels import LABEL_RENDERER, LABEL_WHOLE
 from atomicstate.recipe.names import shown
+from atomicstate.recipe.pins import NO_PINS
 from atomicstate.recipe.reference import valid_image_id, valid_reference
 from atomicstate.recipe.render.instructions import Instruction, Run
 from atomicstate.recipe.render.joining import together
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from atomicstate.recipe.expand import Step
+    from atomicstate.recipe.pins import Pins
     from atomicstate.recipe.render.context import Context
 
 RENDERER = 2
@@ -59,12 +61,12 @@ def render(
     dialect: str,
     manifests: Mapping[str, str],
     *,
-    pins: Mapping[str, str] | None = None,
+    pins: Pins = NO_PINS,
 ) -> Rendered:
     """The Containerfile of `steps` over the image `base_id`, which `base` named.
 
-    `manifests` are digests of the resources by name, `pins` the versions that packages shall have
-    by name. Raises ValidationError for what the dialect can't express, naming the step; for a
+    `manifests` are digests of the resources by name, `pins` the versions that packages shall
+    have. Raises ValidationError for what the dialect can't express, naming the step; for a
     dialect, an id or a reference that is none.
     """
     from atomicstate.recipe.render.context import Context
@@ -75,7 +77,7 @@ def render(
             hint=f"this version takes: {', '.join(DIALECTS)}",
         )
     image = valid_image_id(base_id)
-    context = Context(dialect, image, manifests, pins or {})
+    context = Context(dialect, image, manifests, pins)
     parts = [
         f"# Written by atomicstate (renderer {RENDERER}): a change made here is lost.\n"
         f"# base {valid_reference(base)}\n"

@@ -17,10 +17,12 @@ import msgspec
 import pytest
 
 from atomicstate.errors import ContainerError
-from atomicstate.host.podman import PodmanBuilder, Storage
+from atomicstate.host.podman import PodmanBuilder
 from atomicstate.host.sandbox.base import base_tar
+from atomicstate.host.storage import Storage
 from atomicstate.recipe import containerfile
 from atomicstate.recipe.containerfile import LABEL_RENDERER, LABEL_WHOLE, RENDERER, render
+from atomicstate.recipe.pins import NO_PINS, Pin
 from atomicstate.recipe.render.apt import CACHE
 from atomicstate.recipe.schema import (
     CopyBody,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from atomicstate.recipe.expand import Step
+    from atomicstate.recipe.pins import Pins
     from atomicstate.recipe.schema import Body
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.xdist_group("built-recipes")]
@@ -66,7 +69,7 @@ class Workshop:
         self,
         made: Sequence[Step],
         resources: Mapping[str, Path] | None = None,
-        pins: Mapping[str, str] | None = None,
+        pins: Pins = NO_PINS,
     ) -> Path:
         """The tree of the image of these steps. `said` is what the build printed then."""
         self._count += 1
@@ -124,8 +127,10 @@ def repository(directory: Path) -> Path:
         build_deb(directory, "old-part"),
         build_deb(directory, "once", depends="stray"),
         build_deb(directory, "stray"),
-        build_deb(directory, "pinned", "1.0"),
-        build_deb(directory, "pinned", "2.0"),
+        build_deb(directory, "pinned", "1.0", depends="pinned-part"),
+        build_deb(directory, "pinned", "2.0", depends="pinned-part"),
+        build_deb(directory, "pinned-part", "1.0"),
+        build_deb(directory, "pinned-part", "2.0"),
         build_deb(directory, "maker", files={"/usr/share/maker": "echo made >made\n"}),
         build_deb(directory, "needed"),
         build_deb(directory, "daemon", postinst="policy-rc.d x start || echo $? >/opt/policy"),
@@ -158,7 +163,9 @@ modules:
   - {type: packages, body: {remove: [old], depends: true, install: [daemon]}}
   - type: shell
     body:
-      command: dpkg-query -W -f '${Version}' pinned >/opt/pinned-before
+      command: |
+        dpkg-query -W -f '${Package} ${Version}\n' pinned pinned-part >/opt/pinned-before
+        apt-mark showauto >>/opt/pinned-before
   - {type: packages, body: {upgrade: true, update: true, options: {Debug::NoLocking: 'true'}}}
   - type: shell
     body:
@@ -206,7 +213,13 @@ def packages(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Pa
         # As little as it can be.
         "dracut.conf": write(folder / "conf", 'compress="cat"\ndracutmodules="base"\n'),
     }
-    pins = {"pinned": "1.0", "unknown": "1"}
+    pins = {
+        "pinned": {
+            "pinned": Pin("1.0", automatic=False),
+            "pinned-part": Pin("1.0", automatic=True),
+        },
+        "unknown": {"unknown": Pin("1", automatic=False)},
+    }
     return workshop.build(steps(PACKAGES), resources, pins)
 
 
@@ -232,7 +245,10 @@ def test_what_only_a_removed_package_needed_goes_if_it_is_told_so(packages: Path
 
 
 def test_a_version_is_pinned_until_an_upgrade(packages: Path) -> None:
-    assert (packages / "opt/pinned-before").read_text() == "1.0"
+    before = (packages / "opt/pinned-before").read_text().splitlines()
+    assert before[:2] == ["pinned 1.0", "pinned-part 1.0"]
+    assert "pinned-part" in before[2:]
+    assert "pinned" not in before[2:]
     assert installed(packages)["pinned"] == "2.0"
 
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from atomicstate.recipe import reader
 from atomicstate.recipe.containerfile import Rendered, render
 from atomicstate.recipe.expand import Step
+from atomicstate.recipe.pins import NO_PINS
 from atomicstate.recipe.resources import context_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from atomicstate.recipe.pins import Pins
     from atomicstate.recipe.schema import Body
 
 BASE = "localhost/base:1"
@@ -125,7 +127,7 @@ def rendered(
     dialect: str = "deb",
     *,
     resources: tuple[str, ...] = (),
-    pins: Mapping[str, str] | None = None,
+    pins: Pins = NO_PINS,
 ) -> Rendered:
     """What is made of the modules of `document` where these resources are to be had."""
     manifests = {name: manifest_of(name) for name in resources}

@@ -117,7 +117,13 @@ class FakeHost:
         before = self._with(tree, given_install, given_remove)
         after = self._with(before, install, remove)
         comes = [
-            PackageChange("install", n, self._version(n, versions or {}), "all")
+            PackageChange(
+                "install",
+                n,
+                self._version(n, versions or {}),
+                "all",
+                automatic=n not in install,
+            )
             for n in sorted(after - before)
         ]
         goes = [PackageChange("remove", n, "1.0", "all") for n in sorted(before - after)]
@@ -220,7 +226,7 @@ class FakeHost:
                 key, _, value = instruction.words[0].partition("=")
                 set_by_file[key] = value.strip('"')
             if instruction.name == "packages":
-                words = instruction.arguments
+                words = [word.partition("=")[0] for word in instruction.arguments if word != "--"]
                 gone = [word[:-1] for word in words if word.endswith("-")]
                 comes = [word for word in words if not word.endswith("-")]
                 packages = self._with(packages, comes, gone)

@@ -10,8 +10,9 @@ from atomicstate.errors import HostError
 from atomicstate.host.adoption import check_deployment, check_image_policy, check_package_database
 from atomicstate.host.bootc import progress_of
 from atomicstate.host.bootc_status import Entry, Status
-from atomicstate.host.podman import PodmanBuilder, Storage
+from atomicstate.host.podman import PodmanBuilder
 from atomicstate.host.ports import LABEL_LOG
+from atomicstate.host.storage import Storage
 from atomicstate.process import SideChannel, stream
 
 ACCEPT = [{"type": "insecureAcceptAnything"}]

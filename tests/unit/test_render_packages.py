@@ -10,6 +10,7 @@ import pytest
 
 from atomicstate.errors import ValidationError
 from atomicstate.recipe.containerfile import render
+from atomicstate.recipe.pins import Pin
 from atomicstate.recipe.schema import PackagesBody
 from tests.support.containerfiles import BASE, BASE_ID, layers, only, rendered, step
 
@@ -75,19 +76,37 @@ def test_what_is_fetched_lies_in_one_cache_with_a_folder_for_each_kind_of_base()
         assert f"\narchives={seen} at={seen}/{name}-{BASE_ID[:32]}\n" in run.script
 
 
+_VERSIONS = {"jq": "1:1.6-2.1+deb12u1~x", "nano": "7", "other": "1"}
+
+
 def test_a_version_that_is_pinned_is_named() -> None:
     document = "modules: [{type: packages, body: {install: [jq, tree], remove: [nano]}}]"
-    pins = {"jq": "1:1.6-2.1+deb12u1~x", "nano": "7", "other": "1"}
+    pins = {name: {name: Pin(version, automatic=False)} for name, version in _VERSIONS.items()}
     [run] = layers(rendered(document, pins=pins).content)
-    assert run.arguments == ("jq=1:1.6-2.1+deb12u1~x", "tree", "nano-")
+    assert run.arguments == ("--", "jq=1:1.6-2.1+deb12u1~x", "tree", "nano-")
     assert "APT::Get::Allow-Downgrades=true" in run.script
-    assert rendered(document, pins={"other": "1"}) == rendered(document)
+    assert "apt-mark" not in run.script
+    assert rendered(document, pins={"other": pins["other"]}) == rendered(document)
+
+
+def test_what_comes_along_with_a_pinned_package_is_pinned_and_stays_automatic() -> None:
+    document = "modules: [{type: packages, body: {install: [jq, tree]}}]"
+    along = {
+        "libjq1": Pin("1.6", automatic=True),
+        "libc6": Pin("2.36", automatic=False),
+        "tree": Pin("2", automatic=True),
+    }
+    pins = {"jq": {"jq": Pin("1.6", automatic=False), **along}}
+    [run] = layers(rendered(document, pins=pins).content)
+    assert run.arguments == ("libjq1=1.6", "--", "jq=1.6", "tree=2", "libc6=2.36")
+    assert run.script.index("apt install") < run.script.index("apt-mark auto")
 
 
 def test_a_version_that_is_none_is_refused() -> None:
+    document = "modules: [{type: packages, body: {install: [jq]}}]"
     for version in ("", "1 2", "-1", "1;x", "1\n"):
         with pytest.raises(ValidationError, match="is no version of jq"):
-            rendered("modules: [{type: packages, body: {install: [jq]}}]", pins={"jq": version})
+            rendered(document, pins={"jq": {"jq": Pin(version, automatic=False)}})
 
 
 @pytest.mark.parametrize(

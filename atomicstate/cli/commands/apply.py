@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     "--onto", callback=not_empty, metavar="TXN", help="Build on what this transaction made."
 )
 @click.option("--discard-staged", is_flag=True, help="Give up what is staged.")
+@click.option(
+    "--pin", is_flag=True, help="Install the versions that the packages were recorded with."
+)
 @click.option("--interactive", is_flag=True, help="Choose in the terminal what goes in.")
 @click.option("--simulate", is_flag=True, help="Show what would be built, do nothing.")
 @remark
@@ -38,6 +41,7 @@ def apply(
     with_dependencies: bool,
     onto: str | None,
     discard_staged: bool,
+    pin: bool,
     interactive: bool,
     simulate: bool,
     note: str | None,
@@ -57,7 +61,7 @@ def apply(
     from atomicstate.engine import apply as engine
     from atomicstate.engine.selecting import Request
 
-    request = Request(selected, excepted, with_dependencies, onto or "", discard_staged)
+    request = Request(selected, excepted, with_dependencies, onto or "", discard_staged, pin)
     if interactive:
         _must_pick(request)
     with app.session() as session:
@@ -163,7 +167,7 @@ def _proposal_data(proposal: ApplyProposal) -> dict[str, Any]:
 
 
 def _left_lines(proposal: ApplyProposal, look: Look) -> list[str]:
-    """What does not go in, and what is given up."""
+    """What does not go in, what comes as it may, and what is given up."""
     lines = []
     for sentence, seqs in (
         ("left out, and pending still", proposal.left_out),
@@ -171,6 +175,9 @@ def _left_lines(proposal: ApplyProposal, look: Look) -> list[str]:
     ):
         if seqs:
             lines.append(f"  {' '.join(f'#{seq}' for seq in seqs)}: {sentence}")
+    if proposal.unpinned:
+        names = ", ".join(clean(name) for name in proposal.unpinned)
+        lines.append(f"  in whatever version there is, as none was recorded: {names}")
     if proposal.discards:
         lines.append(look.paint(f"  {proposal.discards[:12]}, which is staged, is lost", "yellow"))
     return lines

@@ -66,9 +66,15 @@ def _show(app: App, name: str, *, applied: bool, at: str | None, blame: bool) ->
 
 def _blame(app: App, session: Session, name: str, point: Point | None) -> None:
     from atomicstate.engine import blame, documents
+    from atomicstate.engine.pinning import is_pinned
     from atomicstate.events.asjson import plain
 
-    lines = getattr(blame, name)(session, *documents.view(session, point))
+    system, seqs = documents.view(session, point)
+    if name == "recipe":
+        lines = blame.recipe(session, system, seqs)
+    else:
+        pinned = is_pinned(session, system, point)
+        lines = blame.containerfile(session, system, seqs, pinned=pinned)
 
     def text(look: Look) -> str:
         from atomicstate.cli.render.history import blame_text

@@ -89,8 +89,19 @@ _INSTALL = """\
 apt install -- "$@"
 """
 # A version that is wanted may be older than the base's.
+# What comes along is named too, or it would come in another version; it stays automatic.
 _PINNED = """\
 options+=(-o APT::Get::Allow-Downgrades=true)
+along=()
+while [ "$1" != -- ]; do
+  along+=("$1")
+  shift
+done
+shift
+set -- "$@" "${along[@]}"
+"""
+_MARK = """\
+apt-mark auto "${along[@]%%=*}"
 """
 _OPTIONS = """\
 while [ "$1" != -- ]; do
@@ -159,8 +170,8 @@ def packages(step: Step, body: PackagesBody, context: Context) -> instructions.R
         # What `update` fetches is no part of an image, and every step fetches it.
         return None
     apt = of(context)
-    wanted = [_pinned(context, name) for name in names(context, body.install)]
-    wanted += [f"{name}-" for name in names(context, body.remove)]
+    chosen, along = _pinned(context, names(context, body.install))
+    wanted = [*chosen, *(f"{name}-" for name in names(context, body.remove))]
     script, arguments = "", []
     if body.options:
         script += _OPTIONS
@@ -168,16 +179,25 @@ def packages(step: Step, body: PackagesBody, context: Context) -> instructions.R
     script += "apt update\n"
     if body.upgrade:
         script += "apt dist-upgrade\n"
+    if any("=" in word for word in chosen):
+        script += _PINNED
+        arguments += [*along, "--"]
     if wanted:
-        script += _PINNED if any(name in context.pins for name in body.install) else ""
         script += apt.install_and_clear if body.depends and body.remove else _INSTALL
+    script += _MARK if along else ""
     return run(context, step, script, [*arguments, *wanted])
 
 
-def _pinned(context: Context, name: str) -> str:
-    version = context.pins.get(name)
-    if version is None:
-        return name
+def _pinned(context: Context, install: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The packages `install`, and what comes along with them alone, as apt takes versions."""
+    pins = {it: pin for name in install for it, pin in context.pins.get(name, {}).items()}
+    known = {name: _versioned(context, name, pin.version) for name, pin in pins.items()}
+    along = [known[name] for name, pin in pins.items() if pin.automatic and name not in install]
+    more = [it for name, it in known.items() if not pins[name].automatic and name not in install]
+    return [*(known.get(name, name) for name in install), *more], along
+
+
+def _versioned(context: Context, name: str, version: str) -> str:
     if not _VERSION.fullmatch(version):
         raise ValidationError(f"{shown(version)} is no version of {name}")
-    return f"{name}={version}"
+    return f"{of(context).valid(name)}={version}"

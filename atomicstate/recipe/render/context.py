@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from atomicstate.recipe.expand import Step
+    from atomicstate.recipe.pins import Pins
 
 WORK = "/run/atomicstate-work"
 """Where a command works: it lies in memory, and is gone when the command ends."""
@@ -26,12 +27,13 @@ class Context:
     """One Containerfile in the making.
 
     `dialect` and `base_id` are the base's, `manifests` the digests of the resources by name,
-    `pins` the versions of packages by name. `files` grows: what the build's context has to have.
+    `pins` the versions that packages shall have. `files` grows: what the build's context has to
+    have.
     `place` is of the step within what is joined with it, from 1; 0 of one that stands alone.
     """
 
     def __init__(
-        self, dialect: str, base_id: str, manifests: Mapping[str, str], pins: Mapping[str, str]
+        self, dialect: str, base_id: str, manifests: Mapping[str, str], pins: Pins
     ) -> None:
         self.dialect = dialect
         self.base_id = base_id
