@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 from atomicstate.events.codec import HASH_SIZE
-from benchmarks import reading, recent, starting, writing
+from benchmarks import building, reading, recent, starting, writing
 from benchmarks.bench import Bench, Row, Scale
 from benchmarks.report import Line, document, table, verdict
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
-ROWS: tuple[Row, ...] = (*writing.ROWS, *reading.ROWS, *starting.ROWS, *recent.ROWS)
+ROWS: tuple[Row, ...] = (*writing.ROWS, *reading.ROWS, *starting.ROWS, *recent.ROWS, *building.ROWS)
 
 
 def chosen(names: list[str]) -> list[Row]:

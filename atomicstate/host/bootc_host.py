@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from atomicstate.host import adoption
 from atomicstate.host.bootc import TIMER, Bootc, BootcDeployer, BootcOverlay
-from atomicstate.host.podman import PodmanBuilder, Storage
+from atomicstate.host.podman import PodmanBuilder
+from atomicstate.host.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,130 +20,28 @@ from msgspec import Struct
 
 from atomicstate import failpoints, process
 from atomicstate.errors import (
-    AtomicstateError,
     ContainerError,
     ImageError,
-    NoSpaceError,
-    ValidationError,
-    from_os_error,
 )
-from atomicstate.files import write_atomically
 from atomicstate.host.layers import LayeredTree
 from atomicstate.host.podman_answers import Driver, Inspected, Listed, read
 from atomicstate.host.ports import LABEL_LOG, TreeEntry
+from atomicstate.host.storage import LIMIT, Storage, check_reference, failure, tool
+from atomicstate.host.working import Working
 from atomicstate.recipe.labels import LABEL_RENDERER, LABEL_WHOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from atomicstate.host.ports import Builder, Image
 
 BUILD_LIMIT = 3 * 3600.0
 """Seconds after which a build is taken for hanging."""
-_LIMIT = 600.0
-_TAIL_LINES = 20
-_CAUSE_LINES = 200
-_COUNTING = re.compile(r"\(Reading database \.\.\.( +\d+%)?$")
-_LONGEST = 512
-_OTHERS = "others"
-_CACHE = "buildah-cache"
-"""Where buildah keeps what `--mount=type=cache` mounts: below TMPDIR."""
 ARCHIVES = "atomicstate-archives"
 """The id of the cache that a RUN mounts on apt's archives."""
 _ARCHIVE_AGE = 30 * 86400.0
-_MACHINES = Path("/var/lib/containers")
-_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
-_NO_SPACE = re.compile(
-    r"no space left on device|disk quota exceeded|have enough free space", re.IGNORECASE
-)
-_AT_STEP = 'Error: building at STEP "'
-_ENDED = re.compile(r"subprocess exited with status \d+$")
 _LAYER = re.compile(r"/([0-9a-f]{64}/diff)(?=:|$)")
 _UNKNOWN = re.compile(r"image not known|invalid reference format|no such image|repository name")
-
-
-class Storage(Struct, frozen=True):
-    """Container storage: where images lie (`root`), what runs now (`runtime`), and the driver.
-
-    With nothing given it is the machine's own, which other programs use too.
-    `runtime` must be short: podman takes no run root of more than 50 characters.
-    """
-
-    root: Path | None = None
-    runtime: Path | None = None
-    driver: str = ""
-
-    @property
-    def scratch(self) -> Path:
-        """Where a build keeps what it needs meanwhile: there while one runs, or was cut short.
-
-        Beside the images: what is committed passes through it, and may be large.
-        """
-        return (self.root or _MACHINES) / "atomicstate-build"
-
-    @property
-    def cache(self) -> Path:
-        """What builds keep for the next one, and can do without: archives and package lists."""
-        return (self.root or _MACHINES) / "atomicstate-cache"
-
-    def argv(self, *words: str) -> list[str]:
-        """`podman WORDS` on this storage."""
-        own = [f"--tmpdir={self.runtime}/libpod"] if self.root else []
-        return ["podman", *self._options(), *own, *words]
-
-    def buildah(self, *words: str) -> list[str]:
-        """`buildah WORDS` on this storage: it alone can list what a killed build left."""
-        return ["buildah", *self._options(), *words]
-
-    def named(self, tag: str) -> str:
-        """The image `tag` of this storage, for a call that works on another one."""
-        where = (
-            "" if self.root is None else f"[{self.driver}@{self.root}+{self.runtime}/containers]"
-        )
-        return f"containers-storage:{where}{check_reference(tag)}"
-
-    def _options(self) -> list[str]:
-        if self.root is None:
-            return []
-        return [
-            f"--root={self.root}",
-            f"--runroot={self.runtime}/containers",
-            f"--storage-driver={self.driver}",
-        ]
-
-
-def check_reference(reference: str) -> str:
-    """`reference`, if it has the form of an image's name or id. Raises ValidationError."""
-    if len(reference) > _LONGEST or not _REFERENCE.fullmatch(reference):
-        raise ValidationError(
-            f"{reference[:80]!r} is not an image reference",
-            hint="a reference looks like registry.example.org/name:tag or sha256:<digest>",
-        )
-    return reference
-
-
-def failure(
-    finished: process.Finished, doing: str, *, hint: str | None = None
-) -> ContainerError | NoSpaceError:
-    """The error for a container tool that ended badly while `doing` something.
-
-    It names the tool, how it ended, its last words, and the command to run it again.
-    """
-    output = (finished.stderr.strip() or finished.stdout).decode("utf-8", "replace")
-    # A carriage return draws over the line before it: dpkg counts up to 100 % that way.
-    lines = [line for line in re.split(r"[\r\n]+", output) if line and not _COUNTING.match(line)]
-    # What it failed at podman tells by the whole of the instruction: what came before says why.
-    told = next((place for place, line in enumerate(lines) if line.startswith(_AT_STEP)), None)
-    if told:
-        lines = [line for line in lines[:told] if not _ENDED.match(line)] or lines
-    last = "\n".join(lines[-_TAIL_LINES:])[-process.TAIL :]
-    words = f"{finished.argv[0]} {finished.outcome}{f': {last}' if last else ''}"
-    again = f"to run it again: {finished.command}"
-    if any(_NO_SPACE.search(line) for line in lines[-_CAUSE_LINES:]):
-        return NoSpaceError(f"no space left on the device while {doing}: {words}\n{again}")
-    if finished.limit is not None:
-        hint = process.LIMIT_HINT
-    return ContainerError(f"{doing} failed: {words}\n{again}", hint=hint)
 
 
 def _is_whole(image: Listed) -> bool:
@@ -174,6 +72,7 @@ class PodmanBuilder:
 
     def __init__(self, storage: Storage, archives: Path | None = None) -> None:
         self.storage = storage
+        self._working = Working(storage)
         self._archives = archives
 
     def resolve(self, reference: str) -> Image:
@@ -203,6 +102,7 @@ class PodmanBuilder:
         Not those that a build keeps for the next one, or left when it was cut short: podman gives
         them all the labels of its command line, but the file itself has not come to its last one.
         """
+        self._working.distrust()
         # By name alone: podman takes a value for a pattern, and divides it at commas.
         filters = [f"--filter=label={key}" for key in sorted(labels)]
         finished = self._run("images", "--no-trunc", "--format=json", *filters)
@@ -224,7 +124,7 @@ class PodmanBuilder:
         if check_reference(reference).startswith("localhost/"):
             return
         argv = self.storage.argv("pull", "--", reference)
-        finished = process.stream(argv, on_line, timeout=process.time_limit(_LIMIT))
+        finished = process.stream(argv, on_line, timeout=process.time_limit(LIMIT))
         if finished.status != 0:
             raise failure(finished, f"pulling {reference}")
 
@@ -280,7 +180,7 @@ class PodmanBuilder:
             "--",
             os.path.relpath(context, folder),
         )
-        with self._working():
+        with self._working.begun():
             self._offer_archives()
             failpoints.reach("image.building")
             # Podman dies with this process, but what its RUN instructions started would go on.
@@ -309,22 +209,22 @@ class PodmanBuilder:
         """
         name = check_reference(image.id).removeprefix("sha256:")
         # buildah: podman's own `run` needs a container runtime, chroot isolation does not.
-        with self._working():
-            made = self._tool(self.storage.buildah("from", "--pull-never", "--", name))
+        with self._working.begun():
+            made = tool(self.storage.buildah("from", "--pull-never", "--", name))
             if made.status != 0:
                 raise failure(made, f"making a container of {image.reference}")
             container = made.text.split()[-1]
             words = self.storage.buildah("run", "--isolation=chroot", "--", container, *argv)
             limit = process.time_limit(BUILD_LIMIT)
             finished = process.stream(words, on_line, within=process.CONFINED, timeout=limit)
-            self._tool(self.storage.buildah("rm", container))
+            tool(self.storage.buildah("rm", container))
         return finished.status if finished.status >= 0 else 128 - finished.status
 
     def remove(self, tag: str) -> None:
         """Drop the image `tag`, and what a cut-short build left."""
         check_reference(tag)
         failpoints.reach("image.removing")
-        self._clear_cut_short()
+        self._working.clear()
         finished = self._run("rmi", "--force", "--ignore", "--", tag)
         if finished.status != 0:
             raise failure(finished, f"removing the image {tag}")
@@ -333,7 +233,7 @@ class PodmanBuilder:
 
     def clean(self) -> None:
         """Drop what builds that were cut short left: containers, and images without a name."""
-        self._clear_cut_short()
+        self._working.clear()
         self._remove_nameless()
 
     def _remove_nameless(self, label: str = LABEL_LOG) -> None:
@@ -412,53 +312,5 @@ class PodmanBuilder:
             raise ImageError(f"the image {image.reference} ({image.id}) is gone")
         raise failure(finished, f"looking for the layers of {image.reference}")
 
-    @contextlib.contextmanager
-    def _working(self) -> Iterator[None]:
-        """While something works in containers of its own: they and its files go at the end.
-
-        What went before and was cut short goes first. One at a time: the caller has the pipeline.
-        """
-        scratch = self.storage.scratch
-        self._clear_cut_short()
-        # Nothing in a working container tells whose it is: these are not ours.
-        others = "" if self.storage.root is None else "\n".join(self._working_containers())
-        try:
-            scratch.mkdir(mode=0o700, parents=True)
-            write_atomically(scratch / _OTHERS, others.encode())
-            self.storage.cache.mkdir(mode=0o700, exist_ok=True)
-            (scratch / _CACHE).symlink_to(self.storage.cache)
-        except OSError as error:
-            raise from_os_error(error, "build in", scratch) from error
-        try:
-            yield
-        finally:
-            # What can't be cleared now the next one clears, and why not is no answer here.
-            with contextlib.suppress(AtomicstateError):
-                self._clear_cut_short()
-
-    def _clear_cut_short(self) -> None:
-        """Take away the working containers and files of a build that was cut short.
-
-        Of storage that others use only the files: what began meanwhile may be theirs.
-        """
-        scratch = self.storage.scratch
-        others = scratch / _OTHERS
-        if self.storage.root is not None and others.is_file():
-            spared = others.read_text().split()
-            names = set(self._working_containers()).difference(spared)
-            if names and self._tool(self.storage.buildah("rm", *names)).status != 0:
-                return  # garbage, not a wrong state: the next one tries again
-        shutil.rmtree(scratch, ignore_errors=True)
-
-    def _working_containers(self) -> list[str]:
-        """Builds work in containers of their own; buildah lists them, podman does not."""
-        finished = self._tool(self.storage.buildah("containers", "--quiet", "--all"))
-        if finished.status != 0:
-            raise failure(finished, "listing the working containers")
-        return finished.text.split()
-
     def _run(self, *words: str) -> process.Finished:
-        return self._tool(self.storage.argv(*words))
-
-    def _tool(self, argv: list[str]) -> process.Finished:
-        return process.run(argv, timeout=process.time_limit(_LIMIT), check=False)
+        return tool(self.storage.argv(*words))

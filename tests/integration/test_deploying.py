@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from atomicstate.errors import ContainerError, HostError, ImageError, NoSpaceError, ValidationError
-from atomicstate.host import mounts
+from atomicstate.host import mounts, working
 from atomicstate.host.ports import LABEL_LOG, LABEL_TRANSACTION
 from atomicstate.host.sandbox import lifecycle
+from atomicstate.recipe.labels import LABEL_RENDERER, LABEL_WHOLE
 from tests.support.sandboxes import build, inside
 
 if TYPE_CHECKING:
@@ -195,6 +196,38 @@ def test_a_killed_build_leaves_nothing_for_ever(
     assert working_containers(shared_host) == ""
     assert not shared_host.builder.storage.scratch.exists()
     assert containers(shared_host) == kept
+
+
+def test_what_was_built_when_the_machine_went_down_is_not_trusted(
+    shared_host: SandboxHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder, said = shared_host.builder, []
+    (tmp_path / "boot").write_text("another boot\n")
+
+    def make(tag: str, text: str) -> None:
+        label = {LABEL_LOG: "log", LABEL_TRANSACTION: text}
+        (tmp_path / "Containerfile").write_text(
+            f"FROM {BASE}\nLABEL {LABEL_RENDERER}=1\nRUN echo {text}\nLABEL {LABEL_WHOLE}=1\n"
+        )
+        builder.build(tmp_path, tmp_path / "Containerfile", label, tag, said.append)
+
+    make("localhost/x:earlier", "earlier")
+    time.sleep(1.5)
+    with monkeypatch.context() as patched:
+        patched.setattr(working, "BOOT_ID", tmp_path / "boot")
+        # The power goes before the scratch does.
+        patched.setattr(working.Working, "clear", lambda _self: None)
+        make("localhost/x:cut", "cut")
+    assert builder.find({LABEL_TRANSACTION: "cut"}) is None
+    assert builder.find({LABEL_TRANSACTION: "earlier"}) is not None
+    said.clear()
+    make("localhost/x:cut", "cut")
+    # No layer of it came from the cache.
+    assert "cut" in said
+    assert builder.find({LABEL_TRANSACTION: "cut"}) is not None
+    assert not builder.storage.scratch.exists()
+    builder.remove("localhost/x:cut")
+    builder.remove("localhost/x:earlier")
 
 
 # Staging

@@ -32,7 +32,8 @@ class SandboxHost:
     @cached_property
     def builder(self) -> PodmanBuilder:
         """Its builder. Not loaded for a look at what is deployed."""
-        from atomicstate.host.podman import PodmanBuilder, Storage
+        from atomicstate.host.podman import PodmanBuilder
+        from atomicstate.host.storage import Storage
 
         sandbox = self.sandbox
         storage = Storage(sandbox.storage, sandbox.runtime, sandbox.marker.storage_driver)

@@ -1,0 +1,121 @@
+"""What a build works in: containers and files of its own, which go when it ends.
+
+One that was cut short by a kill leaves them for the next one to clear away. A power cut may have
+taken more: neither podman nor buildah flushes the layers that it writes, but the lists that name
+them are flushed. So what was made while the machine went down is not to be trusted, and is made
+anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from atomicstate.errors import AtomicstateError, from_os_error
+from atomicstate.files import fsync_directory, write_atomically
+from atomicstate.host.podman_answers import Listed, read
+from atomicstate.host.storage import failure, tool
+from atomicstate.recipe.labels import LABEL_RENDERER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from atomicstate.host.storage import Storage
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_BOOT = "boot"
+_OTHERS = "others"
+_CACHE = "buildah-cache"
+"""Where buildah keeps what `--mount=type=cache` mounts: below TMPDIR."""
+
+
+class Working:
+    """The one thing at a time that works in containers of its own, on a storage.
+
+    The caller has the pipeline.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._scratch = storage.scratch
+
+    @contextlib.contextmanager
+    def begun(self) -> Iterator[None]:
+        """While it works. What went before and was cut short goes first.
+
+        When it ends well, all that it made is durable.
+        """
+        scratch = self._scratch
+        self.clear()
+        # Nothing in a working container tells whose it is: these are not ours.
+        others = "" if self._storage.root is None else "\n".join(self._containers())
+        try:
+            scratch.mkdir(mode=0o700, parents=True)
+            write_atomically(scratch / _OTHERS, others.encode())
+            write_atomically(scratch / _BOOT, BOOT_ID.read_bytes())
+            fsync_directory(scratch.parent)
+            self._storage.cache.mkdir(mode=0o700, exist_ok=True)
+            (scratch / _CACHE).symlink_to(self._storage.cache)
+        except OSError as error:
+            raise from_os_error(error, "build in", scratch) from error
+        try:
+            yield
+        finally:
+            # What it made is trusted once the scratch is gone.
+            os.sync()
+            # What can't be cleared now the next one clears, and why not is no answer here.
+            with contextlib.suppress(AtomicstateError):
+                self.clear()
+
+    def distrust(self) -> None:
+        """Take away what was being made when the machine went down, if anything was.
+
+        Raises ContainerError where that can't be done.
+        """
+        with contextlib.suppress(OSError):
+            boot = self._scratch / _BOOT
+            if boot.read_bytes() != BOOT_ID.read_bytes():
+                self._remove_since(int(boot.stat().st_mtime))
+                boot.unlink()
+
+    def clear(self) -> None:
+        """Take away the containers and files of what was cut short.
+
+        Of storage that others use only the files: what began meanwhile may be theirs.
+        """
+        self.distrust()
+        others = self._scratch / _OTHERS
+        if self._storage.root is not None and others.is_file():
+            spared = others.read_text().split()
+            names = set(self._containers()).difference(spared)
+            if names and tool(self._storage.buildah("rm", *names)).status != 0:
+                return  # garbage, not a wrong state: the next one tries again
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _containers(self) -> list[str]:
+        """Builds work in containers of their own; buildah lists them, podman does not."""
+        finished = tool(self._storage.buildah("containers", "--quiet", "--all"))
+        if finished.status != 0:
+            raise failure(finished, "listing the working containers")
+        return finished.text.split()
+
+    def _remove_since(self, time: int) -> None:
+        """Take away our images that were made since `time`, in seconds; the newest first."""
+        words = (
+            "images",
+            "--all",
+            "--no-trunc",
+            "--format=json",
+            f"--filter=label={LABEL_RENDERER}",
+        )
+        finished = tool(self._storage.argv(*words))
+        if finished.status != 0:
+            raise failure(finished, "listing the images")
+        made = [item for item in read(finished, list[Listed]) if item.created >= time]
+        for item in sorted(made, key=lambda item: item.created, reverse=True):
+            finished = tool(self._storage.argv("rmi", "--force", "--ignore", "--", item.id))
+            if finished.status != 0:
+                raise failure(finished, f"removing the image {item.id}")
