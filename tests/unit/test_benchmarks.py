@@ -9,8 +9,15 @@ from benchmarks.bench import Bench, Scale
 from benchmarks.report import Line, document
 
 TINY = Scale(many=600, few=150, rounds=1, turns=1, seconds=0.02)
-NEEDS_MORE = {"status", "recent", "append-eventsourcing", "replay-eventsourcing"}
-"""A sandbox, or the peer, which only `./dev bench` installs."""
+NEEDS_MORE = {
+    "status",
+    "recent",
+    "append-eventsourcing",
+    "replay-eventsourcing",
+    "one-more",
+    "one-more-squashed",
+}
+"""A sandbox, images, or the peer, which only `./dev bench` installs."""
 
 
 def test_every_row_gives_a_ratio_and_the_document_names_it(tmp_path):
