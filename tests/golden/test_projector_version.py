@@ -24,7 +24,7 @@ OF_THE_GOLDEN_LOG = {
 }
 OF_A_LONG_LIFE = {
     2: "221467b435bceca607cd2f28e19e0663",
-    4: "2f6e4592941c371c60d6d4f60a02a26b",
+    4: "c67e66911a82a707f9a791b5a77668a6",
 }
 
 
