@@ -7,12 +7,17 @@ bytes, so that no record can be changed, removed, inserted or moved without a tr
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from atomicstate.errors import CorruptError
 from atomicstate.events.bodies import ALL, kind_of
 from atomicstate.events.event import Event, UnknownEvent
 from atomicstate.events.upcasters import upcast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 HASH_SIZE = 32
 GENESIS = bytes(HASH_SIZE)
@@ -35,6 +40,7 @@ hasher = _start
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Event)
+_decode_list = msgspec.msgpack.Decoder(list[Event]).decode
 _unknown = msgspec.msgpack.Decoder(UnknownEvent)
 _KNOWN = frozenset(kind_of(body) for body in ALL)
 
@@ -57,6 +63,17 @@ def chain(previous: bytes, encoded: bytes) -> bytes:
     return hashed.digest()
 
 
+def linked(previous: bytes, encoded: Iterable[bytes]) -> list[bytes]:
+    """The records that hold `encoded`, one after the other, after the one with hash `previous`."""
+    records = []
+    for part in encoded:
+        hashed = _start()
+        hashed.update(previous + part)
+        previous = hashed.digest()
+        records.append(part + previous)
+    return records
+
+
 def chained(previous: bytes, records: list[bytes]) -> tuple[int, bytes]:
     """How many of `records` follow, each from the one before it, and the hash of the last of these.
 
@@ -70,6 +87,16 @@ def chained(previous: bytes, records: list[bytes]) -> tuple[int, bytes]:
             return place, previous
         previous = found
     return len(records), previous
+
+
+def decode_all(encoded: Sequence[bytes]) -> list[Event]:
+    """The events of `encoded`, of this version's kinds, in one go. Raises msgspec.DecodeError."""
+    return _decode_list(as_array(encoded))
+
+
+def as_array(encoded: Sequence[bytes]) -> bytes:
+    """Events as one MessagePack array: decoded in one go they take less time."""
+    return b"\xdd" + len(encoded).to_bytes(4, "big") + b"".join(encoded)
 
 
 def decode(record: bytes) -> Event | UnknownEvent:

@@ -85,8 +85,7 @@ _decode = msgspec.msgpack.Decoder(list[_Narrow]).decode  # type: ignore[valid-ty
 
 def decoded(batch: list[bytes]) -> list[Any] | None:
     """The events of `batch`; None where there is one that only a full reading can tell."""
-    array = b"\xdd" + len(batch).to_bytes(4, "big")
     try:
-        return _decode(array + b"".join([record[: -codec.HASH_SIZE] for record in batch]))
+        return _decode(codec.as_array([record[: -codec.HASH_SIZE] for record in batch]))
     except msgspec.DecodeError:
         return None

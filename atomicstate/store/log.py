@@ -59,7 +59,7 @@ T = TypeVar("T")
 _LAST = (1 << 64) - 1
 _GROWTHS = 40
 
-_known = msgspec.msgpack.Decoder(Event).decode
+_UNENCODABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
 
 
 def system_clock() -> tuple[int, int]:
@@ -240,18 +240,16 @@ class Log:
         if new_kinds:
             record = self.header.with_kinds(new_kinds).record
             transaction.put(headers.KEY, record)
-        seq, previous = head
-        rows = []
-        for event, encoded in _encoded(drafts, seq, wall, boottime, self.header.log_id):
-            seq += 1
-            previous = codec.chain(previous, encoded)
-            rows.append((key_of(seq), encoded + previous))
-            events.append(event)
+        read, encoded = _encoded(drafts, head.seq, wall, boottime, self.header.log_id)
+        records = codec.linked(head.hash, encoded)
+        first = head.seq + 1
+        rows = [(seq.to_bytes(8, "big"), record) for seq, record in enumerate(records, first)]
         with transaction.cursor() as cursor:
             _consumed, added = cursor.putmulti(rows, append=True)
         if added < len(rows):
-            raise broken(head.seq + added + 1)
-        return Head(seq, previous)
+            raise broken(first + added)
+        events.extend(read)
+        return Head(head.seq + len(rows), records[-1][-HASH_SIZE:])
 
     def _committed_after_all(self, wanted: Head) -> bool:
         """Whether a commit that LMDB called failed is there all the same, and is durable.
@@ -482,16 +480,15 @@ def _refuse_conflict(cursor: Any, decided_at: int, head: int) -> None:  # noqa: 
 
 def _encoded(
     drafts: Sequence[Draft], seq: int, wall: int, boottime: int, log_id: bytes
-) -> Iterator[tuple[Event, bytes]]:
+) -> tuple[list[Event], list[bytes]]:
     """The events of drafts after `seq`, as they will be read, and their bytes.
 
     Raises ValidationError for one that can't be encoded.
     """
-    encode, known = codec.encode, _known
-    for draft in drafts:
-        seq += 1
-        event = Event(
-            seq,
+    # Tuples: an Event is encoded as the array of its fields, and making one takes longer.
+    made = [
+        (
+            number,
             draft.body,
             draft.transaction,
             wall,
@@ -502,21 +499,24 @@ def _encoded(
             draft.request,
             log_id,
         )
-        try:
-            encoded = encode(event)
-            # What can't be read again must not get in: the chain would keep it for ever.
-            event = known(encoded)
-        except (
-            msgspec.MsgspecError,
-            TypeError,
-            ValueError,
-            OverflowError,
-            RecursionError,
-        ) as error:
-            raise ValidationError(
-                f"the event {kind_of(draft.body)} can't be recorded: {error}"
-            ) from error
-        yield event, encoded
+        for number, draft in enumerate(drafts, seq + 1)
+    ]
+    try:
+        encoded = list(map(codec.encode, made))
+        # What can't be read again must not get in: the chain would keep it for ever.
+        return codec.decode_all(encoded), encoded
+    except _UNENCODABLE:
+        for draft, fields in zip(drafts, made, strict=True):
+            _refuse_unencodable(draft, fields)
+        raise
+
+
+def _refuse_unencodable(draft: Draft, fields: tuple[object, ...]) -> None:
+    try:
+        codec.decode_all([codec.encode(fields)])
+    except _UNENCODABLE as error:
+        what = f"the event {kind_of(draft.body)} can't be recorded: {error}"
+        raise ValidationError(what) from error
 
 
 def write_whole(directory: Path, header: Header, records: Iterable[bytes]) -> None:
