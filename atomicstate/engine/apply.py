@@ -9,6 +9,7 @@ import msgspec
 from atomicstate.engine import documents, together, transactions
 from atomicstate.engine.apply_steps import ApplyTransaction
 from atomicstate.engine.drift import remind
+from atomicstate.engine.origin import adopted
 from atomicstate.engine.pending import results_of
 from atomicstate.engine.recipe_folder import RECIPE, file_digest
 from atomicstate.engine.results import ApplyProposal, ApplyResult
@@ -262,7 +263,7 @@ def _begun(session: Session, system: System, proposal: ApplyProposal) -> Transac
         base=proposal.base,
         base_id=proposal.base_id,
         architecture=proposal.architecture,
-        dialect=documents.adopted(system).dialect,
+        dialect=adopted(system).dialect,
         renderer=RENDERER,
         recipe=session.blobs.put(proposal.recipe),
         containerfile=session.blobs.put(proposal.containerfile),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atomicstate.engine import apply
-from atomicstate.engine.documents import adopted
+from atomicstate.engine.origin import adopted
 from atomicstate.engine.results import BaseResult
 from atomicstate.engine.unfinished import refuse_unfinished, warn_unfinished
 from atomicstate.errors import ConflictError, ImageError, NoOperationError

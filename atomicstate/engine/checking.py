@@ -14,7 +14,7 @@ from atomicstate.events.asjson import fields_of
 from atomicstate.recipe.document import MAX_BYTES, UnreadableError
 from atomicstate.recipe.expand import Expansion, expand
 from atomicstate.recipe.reader import look
-from atomicstate.recipe.resources import is_outside
+from atomicstate.recipe.resources import RESOURCES, is_outside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from atomicstate.recipe.schema import Recipe
 
 STANDARD_INPUT = "-"
-RESOURCES = "resources"
 
 
 class ProblemResult(Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from atomicstate.engine.library import RecordedLibrary
+from atomicstate.engine.origin import adopted
 from atomicstate.engine.pinning import is_pinned, pins, unpinned
 from atomicstate.engine.results import DocumentResult
 from atomicstate.errors import CorruptError, NotFoundError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from atomicstate.engine.points import Point
     from atomicstate.engine.session import Session
-    from atomicstate.events.bodies import SystemInitialized
     from atomicstate.projectors.system import System
     from atomicstate.recipe.expand import Expansion
     from atomicstate.recipe.schema import Module, Recipe
@@ -157,13 +157,6 @@ def build_of(
     rendered = renderer.render(steps, on or base_id, base, dialect, resources, pins=found)
     free = unpinned(steps, found) if pinned else []
     return Build(_document(rendered.content), rendered.files, resources, free)
-
-
-def adopted(system: System) -> SystemInitialized:
-    """What `init` found. Raises NotFoundError where it was never run."""
-    if system.origin is None:
-        raise NotFoundError("no host was adopted yet", hint="run `atomicstate init`")
-    return system.origin
 
 
 def module_of(session: Session, blob: str) -> Module:

@@ -14,13 +14,12 @@ import msgspec
 from msgspec import Struct
 
 from atomicstate.engine import ci, documents
-from atomicstate.engine.checking import RESOURCES
 from atomicstate.engine.context import CONTAINERFILE
 from atomicstate.engine.recipe_folder import RECIPE
 from atomicstate.errors import ConflictError, ImageError, ValidationError, from_os_error
 from atomicstate.projectors.recipe import base_of
 from atomicstate.recipe.reference import valid_reference
-from atomicstate.recipe.resources import Entry, beside, context_path, decode
+from atomicstate.recipe.resources import RESOURCES, Entry, beside, context_path, decode
 from atomicstate.store.blobs import digest_of
 
 if TYPE_CHECKING:

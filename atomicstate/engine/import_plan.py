@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from atomicstate.engine import documents, edits
+from atomicstate.engine import edits
 from atomicstate.engine.base import refuse_other_machine
 from atomicstate.engine.checking import CheckResult, check
 from atomicstate.engine.differences import differences, of_variables
 from atomicstate.engine.edits import Edit, Standing
 from atomicstate.engine.gathering import Gathering
 from atomicstate.engine.library import RecordedLibrary
+from atomicstate.engine.origin import adopted
 from atomicstate.errors import AtomicstateError, ImageError, NoOperationError
 from atomicstate.events.bodies import BaseSet, EnvSet, RecipeTaken, ResourceRemoved, ResourceSet
 from atomicstate.projectors.pending import kept
@@ -105,7 +106,7 @@ def planned(session: Session, system: System, source: Source, options: Options) 
             gathering,
             resources=str(source.resources),
             given=given,
-            architecture=documents.adopted(system).architecture,
+            architecture=adopted(system).architecture,
         )
         theirs, _expansion = checked.require()
         target = _target(session, here, source, theirs, options)
@@ -113,7 +114,7 @@ def planned(session: Session, system: System, source: Source, options: Options) 
             target,
             gathering,
             inputs=given,
-            architecture=documents.adopted(system).architecture,
+            architecture=adopted(system).architecture,
         )
         made = [
             *_of_base(session, here, target),

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from atomicstate.engine.checking import (
-    RESOURCES,
     CheckResult,
     read_document,
     resources_beside,
@@ -27,6 +26,7 @@ from atomicstate.events.asked import in_words
 from atomicstate.events.bodies import RecipeTaken, kind_of
 from atomicstate.events.ids import new_id
 from atomicstate.recipe import writer
+from atomicstate.recipe.resources import RESOURCES
 
 if TYPE_CHECKING:
     from atomicstate.engine.repository import Checkout

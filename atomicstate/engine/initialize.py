@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from atomicstate.engine.checking import RESOURCES, check, read_document
+from atomicstate.engine.checking import check, read_document
 from atomicstate.engine.dialect import dialect_of
 from atomicstate.engine.gathering import Gathering
 from atomicstate.engine.library import RecordedLibrary
@@ -14,6 +14,7 @@ from atomicstate.errors import HostError, ImageError, NotFoundError
 from atomicstate.events.bodies import SystemInitialized
 from atomicstate.files import make_directory, write_atomically
 from atomicstate.recipe.document import path_text
+from atomicstate.recipe.resources import RESOURCES
 from atomicstate.recipe.secrets import secrets_in
 
 if TYPE_CHECKING:

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from atomicstate import failpoints
 from atomicstate.engine import context
-from atomicstate.engine.checking import RESOURCES
 from atomicstate.engine.disk import DiskLibrary
 from atomicstate.errors import AtomicstateError, from_os_error
 from atomicstate.events import codec
 from atomicstate.files import fsync_directory, make_directory, write_atomically
 from atomicstate.projectors.state import Placed
-from atomicstate.recipe.resources import beside, decode, encode
+from atomicstate.recipe.resources import RESOURCES, beside, decode, encode
 from atomicstate.store.blobs import digest_of
 
 if TYPE_CHECKING:

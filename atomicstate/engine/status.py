@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atomicstate.engine import transactions
-from atomicstate.engine.documents import adopted
 from atomicstate.engine.drift import drift
 from atomicstate.engine.dropped import why_not_staged
+from atomicstate.engine.origin import adopted
 from atomicstate.engine.pending import pending_results, results_of
 from atomicstate.engine.residue import residue
 from atomicstate.engine.results import (

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from atomicstate.engine import apply, documents, importing
 from atomicstate.engine.actor import owner_as_actor
-from atomicstate.engine.checking import RESOURCES
 from atomicstate.engine.drift import edited
 from atomicstate.engine.library import RecordedLibrary
 from atomicstate.engine.recipe_folder import RECIPE
@@ -29,7 +28,7 @@ from atomicstate.errors import (
 )
 from atomicstate.projectors.pending import pending
 from atomicstate.recipe.document import MAX_BYTES
-from atomicstate.recipe.resources import is_outside
+from atomicstate.recipe.resources import RESOURCES, is_outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

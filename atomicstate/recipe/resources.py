@@ -19,6 +19,9 @@ from atomicstate.errors import CorruptError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+RESOURCES = "resources"
+"""The folder beside a document that its resources lie in."""
+
 MODES = 0o7777
 _URL = re.compile(r"https?://")
 

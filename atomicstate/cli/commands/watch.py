@@ -40,10 +40,10 @@ def watch(app: App, *, settle: float, builds: bool, once: bool) -> int:
     """
     if app.format == "json" and not once:
         raise ValidationError("-f json has an end: take -f jsonl, or --once with it")
-    from atomicstate.engine.checking import RESOURCES
     from atomicstate.engine.recipe_folder import RECIPE
     from atomicstate.engine.watching import RecipeKeeper
     from atomicstate.notify import ServiceManager
+    from atomicstate.recipe.resources import RESOURCES
     from atomicstate.store.state import State
     from atomicstate.watch import Watch
 
