@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from atomicstate.errors import NotFoundError
 from atomicstate.recipe import reader, resources
-from atomicstate.recipe.containerfile import DIALECTS, Rendered, render
+from atomicstate.recipe.containerfile import Rendered, render
+from atomicstate.recipe.dialects import DIALECTS
 from atomicstate.recipe.expand import expand
 from atomicstate.recipe.resources import Entry, Manifest
 from atomicstate.store.blobs import digest_of

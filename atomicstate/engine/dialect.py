@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atomicstate.errors import ImageError
+from atomicstate.recipe.dialects import DIALECTS
 
 if TYPE_CHECKING:
     from atomicstate.host.ports import Builder, Image
@@ -13,9 +14,6 @@ _DEBIAN = ("/var/lib/dpkg/status", "/usr/lib/sysimage/dpkg/status")
 _APT = ("/usr/bin/apt-get", "/usr/libexec/apt-get")
 _RPM = "/usr/bin/rpm"
 _APM = "/usr/bin/apm"
-
-DIALECTS = ("deb", "rpm", "apm")
-"""Debian's; ALT's apt-rpm; ALT's with APM in it."""
 
 
 def dialect_of(builder: Builder, image: Image) -> str:
@@ -28,5 +26,5 @@ def dialect_of(builder: Builder, image: Image) -> str:
     raise ImageError(
         f"the base image {image.reference} has no package manager that is known here:"
         " nothing was adopted",
-        hint="`atomicstate init --dialect deb|rpm|apm` says which it is",
+        hint=f"`atomicstate init --dialect {'|'.join(DIALECTS)}` says which it is",
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from atomicstate import failpoints
@@ -227,9 +228,14 @@ _PART = 1 << 20
 
 
 def file_digest(path: Path) -> str:
-    """The digest of the file's content; GONE where there is no such file."""
+    """The digest of the file's content; GONE where there is no such file.
+
+    What is no file has none that fits anything, and is not waited for.
+    """
     try:
-        with path.open("rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return _UNREADABLE
             hashed = codec.hasher()
             while part := file.read(_PART):
                 hashed.update(part)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atomicstate.errors import ValidationError
+from atomicstate.recipe.dialects import DIALECTS
 from atomicstate.recipe.labels import LABEL_RENDERER, LABEL_WHOLE
 from atomicstate.recipe.names import shown
 from atomicstate.recipe.pins import NO_PINS
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 RENDERER = 2
 """The version of what is rendered: a change of even one byte of the output is a new one."""
-
-DIALECTS: tuple[str, ...] = ("deb", "rpm", "apm")
-"""The kinds of base image: Debian's; ALT's; ALT's with APM in it."""
 
 JOINED = 32
 """So many of the oldest steps are joined, once there are ALONE more."""

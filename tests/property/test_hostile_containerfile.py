@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from atomicstate.errors import AtomicstateError, ValidationError
 from atomicstate.recipe import schema
 from atomicstate.recipe.checks import body_problems
-from atomicstate.recipe.containerfile import DIALECTS, render
+from atomicstate.recipe.containerfile import render
+from atomicstate.recipe.dialects import DIALECTS
 from atomicstate.recipe.expand import Step
 from atomicstate.recipe.render.instructions import run
 from atomicstate.recipe.schema import Module

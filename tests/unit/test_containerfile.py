@@ -11,13 +11,13 @@ import pytest
 from atomicstate.errors import ValidationError
 from atomicstate.recipe.containerfile import (
     ALONE,
-    DIALECTS,
     JOINED,
     LABEL_RENDERER,
     LABEL_WHOLE,
     RENDERER,
     render,
 )
+from atomicstate.recipe.dialects import DIALECTS
 from atomicstate.recipe.schema import BODIES, MkdirBody, Module, PackagesBody, ShellBody
 from tests.support.containerfiles import BASE, BASE_ID, layers, only, rendered, step, steps
 

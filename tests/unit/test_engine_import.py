@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -354,6 +355,21 @@ def test_a_file_that_is_not_there_is_not_found(machine, folder):
 
 
 # -- the person's own image.yml ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["a pipe", "a device", "a folder"])
+def test_what_is_no_file_in_the_place_of_image_yml_is_not_waited_for(machine, what):
+    path = own(machine)
+    path.unlink()
+    if what == "a pipe":
+        os.mkfifo(path)
+    elif what == "a device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    assert "image.yml" in machine.command(status).drift
+    with pytest.raises(AtomicstateError):
+        machine.command(lambda s: take_file(s, None))
 
 
 def test_an_edit_of_image_yml_is_drift_until_it_is_imported(machine):

@@ -10,6 +10,7 @@ import pytest
 
 from atomicstate.errors import ValidationError
 from atomicstate.recipe.containerfile import render
+from atomicstate.recipe.dialects import DIALECTS
 from atomicstate.recipe.pins import Pin
 from atomicstate.recipe.schema import PackagesBody
 from tests.support.containerfiles import BASE, BASE_ID, layers, only, rendered, step
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-DIALECTS = ("deb", "rpm", "apm")
 KEYS = "signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"
 
 

@@ -9,9 +9,8 @@ import pytest
 
 from atomicstate.errors import ValidationError
 from atomicstate.recipe import reader
+from atomicstate.recipe.dialects import DIALECTS
 from tests.support.containerfiles import layers, only, rendered
-
-DIALECTS = ("deb", "rpm", "apm")
 
 
 def bash_takes(script: str) -> bool:

@@ -8,6 +8,7 @@ import click
 
 from atomicstate.cli.terminal import Look, clean
 from atomicstate.cli.verbs import group, verb
+from atomicstate.recipe.dialects import DIALECTS
 
 if TYPE_CHECKING:
     from atomicstate.cli.app import App
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @verb("init")
 @click.option(
     "--dialect",
-    type=click.Choice(("deb", "rpm", "apm")),
+    type=click.Choice(DIALECTS),
     help="The kind of base image, where it does not tell itself.",
 )
 def init(app: App, *, dialect: str | None) -> None:
