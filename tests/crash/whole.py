@@ -153,7 +153,9 @@ def _staged_as_logged(machine: Machine, log: list[Event], status: Any) -> None:
         return
     assert status["host"]["staged"]["checksum"] == staged["checksum"]
     assert staged["checksum"] in _ostree(machine, "rev-parse", staged["checksum"])
-    made_by = staged["labels"]["org.atomicstate.transaction"]
+    # Of an image that bootc staged it knows the id alone.
+    labels = staged["labels"] or _labels_of(machine, staged["image_id"])
+    made_by = labels["org.atomicstate.transaction"]
     assert made_by in _begun(log, "apply")
     # A rollback to a transaction stages that one's image again.
     stagings = {made_by} | {
@@ -174,6 +176,11 @@ def _staged(machine: Machine) -> Any:
     staged = json.loads(record.read_bytes())
     boot = json.loads(machine.host.sandbox.boot_record.read_bytes())
     return staged if staged["boot_id"] == boot["boot_id"] else None
+
+
+def _labels_of(machine: Machine, image_id: str) -> Any:
+    argv = machine.host.builder.storage.argv("image", "inspect", image_id.removeprefix("sha256:"))
+    return json.loads(_output(*argv))[0]["Labels"]
 
 
 def _boots_next(machine: Machine) -> str:
