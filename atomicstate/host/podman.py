@@ -27,7 +27,7 @@ from atomicstate.host.layers import LayeredTree
 from atomicstate.host.podman_answers import Driver, Inspected, Listed, read
 from atomicstate.host.ports import LABEL_LOG, TreeEntry
 from atomicstate.host.storage import LIMIT, Storage, check_reference, failure, tool
-from atomicstate.host.working import Working
+from atomicstate.host.working import Working, is_broken
 from atomicstate.recipe.labels import LABEL_RENDERER, LABEL_WHOLE
 
 if TYPE_CHECKING:
@@ -193,6 +193,7 @@ class PodmanBuilder:
             )
             failpoints.reach("image.built")
         if finished.status != 0:
+            self._working.mend()
             # The folder may go when the failure is taken back: any with that file will do.
             raise failure(
                 replace(finished, within=process.CONFINED, cwd=None),
@@ -313,4 +314,8 @@ class PodmanBuilder:
         raise failure(finished, f"looking for the layers of {image.reference}")
 
     def _run(self, *words: str) -> process.Finished:
-        return tool(self.storage.argv(*words))
+        argv = self.storage.argv(*words)
+        finished = tool(argv)
+        if finished.status != 0 and is_broken(finished) and self._working.mend():
+            return tool(argv)
+        return finished

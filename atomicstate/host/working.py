@@ -3,14 +3,17 @@
 One that was cut short by a kill leaves them for the next one to clear away. A power cut may have
 taken more: neither podman nor buildah flushes the layers that it writes, but the lists that name
 them are flushed. So what was made while the machine went down is not to be trusted, and is made
-anew.
+anew. And a kill of podman itself may leave an image that is half there: podman then fails at
+whatever it is asked, until that image is removed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +26,31 @@ from atomicstate.recipe.labels import LABEL_RENDERER
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from atomicstate import process
     from atomicstate.host.storage import Storage
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_BROKEN = re.compile(
+    r'image with ID "([0-9a-f]{64})" \(consider removing'
+    r"|Image ([0-9a-f]{12,64}) exists in local storage but may be corrupted"
+)
+_MAKING = 1.0
+"""Seconds: longer than podman takes from an image's name to all of it."""
+_ROUNDS = 8
 _BOOT = "boot"
 _OTHERS = "others"
 _CACHE = "buildah-cache"
 """Where buildah keeps what `--mount=type=cache` mounts: below TMPDIR."""
+
+
+def is_broken(finished: process.Finished) -> bool:
+    """Whether podman failed since an image is half there."""
+    return bool(_broken_in(finished))
+
+
+def _broken_in(finished: process.Finished) -> set[str]:
+    said = finished.stderr.decode(errors="replace").replace("\\", "")
+    return {found[1] or found[2] for found in _BROKEN.finditer(said)}
 
 
 class Working:
@@ -68,7 +89,7 @@ class Working:
             os.sync()
             # What can't be cleared now the next one clears, and why not is no answer here.
             with contextlib.suppress(AtomicstateError):
-                self.clear()
+                self._clear()
 
     def distrust(self) -> None:
         """Take away what was being made when the machine went down, if anything was.
@@ -87,6 +108,11 @@ class Working:
         Of storage that others use only the files: what began meanwhile may be theirs.
         """
         self.distrust()
+        if self._scratch.exists():
+            self.mend()
+        self._clear()
+
+    def _clear(self) -> None:
         others = self._scratch / _OTHERS
         if self._storage.root is not None and others.is_file():
             spared = others.read_text().split()
@@ -94,6 +120,26 @@ class Working:
             if names and tool(self._storage.buildah("rm", *names)).status != 0:
                 return  # garbage, not a wrong state: the next one tries again
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def mend(self) -> bool:
+        """Take away images that are half there. Returns whether there was one.
+
+        Not one that another process is just making: it is whole a moment later.
+        """
+        found = False
+        for _round in range(_ROUNDS):
+            # Each error hides those behind it.
+            broken = self._broken()
+            if not broken:
+                break
+            time.sleep(_MAKING)
+            for image in broken & self._broken():
+                tool(self._storage.argv("rmi", "--force", "--ignore", "--", image))
+                found = True
+        return found
+
+    def _broken(self) -> set[str]:
+        return _broken_in(tool(self._storage.argv("images", "--all", "--quiet")))
 
     def _containers(self) -> list[str]:
         """Builds work in containers of their own; buildah lists them, podman does not."""

@@ -216,7 +216,7 @@ def test_what_was_built_when_the_machine_went_down_is_not_trusted(
     with monkeypatch.context() as patched:
         patched.setattr(working, "BOOT_ID", tmp_path / "boot")
         # The power goes before the scratch does.
-        patched.setattr(working.Working, "clear", lambda _self: None)
+        patched.setattr(working.Working, "_clear", lambda _self: None)
         make("localhost/x:cut", "cut")
     assert builder.find({LABEL_TRANSACTION: "cut"}) is None
     assert builder.find({LABEL_TRANSACTION: "earlier"}) is not None
