@@ -164,8 +164,8 @@ modules:
   - type: shell
     body:
       command: |
-        dpkg-query -W -f '${Package} ${Version}\n' pinned pinned-part >/opt/pinned-before
-        apt-mark showauto >>/opt/pinned-before
+        dpkg-query -W -f '${Package} ${Version}\\n' pinned pinned-part >/opt/pinned-before
+        apt-mark -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= showauto >>/opt/pinned-before
   - {type: packages, body: {upgrade: true, update: true, options: {Debug::NoLocking: 'true'}}}
   - type: shell
     body:

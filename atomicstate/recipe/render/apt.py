@@ -100,8 +100,10 @@ done
 shift
 set -- "$@" "${along[@]}"
 """
+# By itself it would leave its caches in the layer.
 _MARK = """\
-apt-mark auto "${along[@]%%=*}"
+apt-mark -o Dir::Cache="$at/" -o Dir::Cache::pkgcache= -o Dir::State::lists="$at/lists" \\
+  auto "${along[@]%%=*}"
 """
 _OPTIONS = """\
 while [ "$1" != -- ]; do
