@@ -151,7 +151,7 @@ def read_document(file: str, name: str = "") -> bytes:
     """The content of `file`, as much of it as may be a document; `-` is standard input.
 
     A person knows it as `name`. Raises NotFoundError, NotPermittedError, HostError, and
-    ValidationError for a pipe that lies in a folder: whoever waits there waits for ever.
+    ValidationError for a folder, and for a pipe that lies in one: who waits there waits for ever.
     """
     try:
         if file == STANDARD_INPUT:
@@ -159,6 +159,8 @@ def read_document(file: str, name: str = "") -> bytes:
         # A shell's <(...) is a pipe of this process.
         if Path(file).is_fifo() and not Path(file).resolve().is_relative_to("/proc"):
             raise ValidationError(f"{name or file} is a pipe, and no document")
+        if Path(file).is_dir():
+            raise ValidationError(f"{name or file} is a folder", hint="name the document in it")
         with Path(file).open("rb") as opened:
             return opened.read(MAX_BYTES + 1)
     except OSError as error:
