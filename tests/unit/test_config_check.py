@@ -253,7 +253,15 @@ def test_an_endless_file_is_refused(document):
 
 def test_a_file_that_is_not_there_is_not_found(document):
     assert atomicstate("config", "check", document).status == 3
-    assert atomicstate("config", "check", document.parent).status == 15
+
+
+@pytest.mark.parametrize("what", ["a folder", "a pipe"])
+def test_what_can_be_no_document_is_a_bad_request(document, what):
+    path = document.parent / "other"
+    path.mkdir() if what == "a folder" else os.mkfifo(path)
+    ran = atomicstate("config", "check", path)
+    assert ran.status == 2
+    assert f"other is {what}" in ran.stderr
 
 
 @pytest.mark.parametrize("word", ["X", "1X=a", "=a", "a b=c"])
