@@ -126,25 +126,24 @@ def _workshop(bench: Bench) -> Iterator[_Workshop]:
         workshop.remove()
 
 
-def _measured(
-    bench: Bench, peer: Callable[[_Workshop, Path], Callable[[list[str]], object]]
-) -> Ratio:
-    with _workshop(bench) as workshop, workshop.tree() as tree:
-        theirs = peer(workshop, tree)
-        ratios, times = [], []
-        for name in _MORE[: bench.scale.rounds]:
-            names = [*_THERE, name]
-            times.append(seconds(lambda names=names: workshop.image(names)))
-            ratios.append(times[-1] / seconds(lambda names=names: theirs(names)))
-        return of(ratios, median(times))
+def _measured(workshop: _Workshop, theirs: Callable[[list[str]], object], rounds: int) -> Ratio:
+    ratios, times = [], []
+    for name in _MORE[:rounds]:
+        names = [*_THERE, name]
+        times.append(seconds(lambda names=names: workshop.image(names)))
+        ratios.append(times[-1] / seconds(lambda names=names: theirs(names)))
+    return of(ratios, median(times))
 
 
 def _against_chroot(bench: Bench) -> Ratio:
-    return _measured(bench, lambda shop, tree: lambda names: shop.installed(tree, names[-1:]))
+    with _workshop(bench) as workshop, workshop.tree() as tree:
+        rounds = bench.scale.rounds
+        return _measured(workshop, lambda names: workshop.installed(tree, names[-1:]), rounds)
 
 
 def _against_squashed(bench: Bench) -> Ratio:
-    return _measured(bench, lambda shop, _tree: shop.squashed)
+    with _workshop(bench) as workshop:
+        return _measured(workshop, workshop.squashed, bench.scale.rounds)
 
 
 _OURS = "image of a base and fifty packages, with one more"

@@ -148,8 +148,8 @@ class Working:
             raise failure(finished, "listing the working containers")
         return finished.text.split()
 
-    def _remove_since(self, time: int) -> None:
-        """Take away our images that were made since `time`, in seconds; the newest first."""
+    def _remove_since(self, since: int) -> None:
+        """Take away our images that were made since `since`, in seconds; the newest first."""
         words = (
             "images",
             "--all",
@@ -160,7 +160,7 @@ class Working:
         finished = tool(self._storage.argv(*words))
         if finished.status != 0:
             raise failure(finished, "listing the images")
-        made = [item for item in read(finished, list[Listed]) if item.created >= time]
+        made = [item for item in read(finished, list[Listed]) if item.created >= since]
         for item in sorted(made, key=lambda item: item.created, reverse=True):
             finished = tool(self._storage.argv("rmi", "--force", "--ignore", "--", item.id))
             if finished.status != 0:

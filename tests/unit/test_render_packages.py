@@ -102,6 +102,14 @@ def test_what_comes_along_with_a_pinned_package_is_pinned_and_stays_automatic() 
     assert run.script.index("apt install") < run.script.index("apt-mark ")
 
 
+def test_what_comes_along_is_pinned_though_the_package_itself_is_not() -> None:
+    document = "modules: [{type: packages, body: {install: [jq]}}]"
+    pins = {"jq": {"libjq1": Pin("1.6", automatic=True)}}
+    [run] = layers(rendered(document, pins=pins).content)
+    assert run.arguments == ("libjq1=1.6", "--", "jq")
+    assert run.script.index("along=()") < run.script.index("apt-mark ")
+
+
 def test_a_version_that_is_none_is_refused() -> None:
     document = "modules: [{type: packages, body: {install: [jq]}}]"
     for version in ("", "1 2", "-1", "1;x", "1\n"):

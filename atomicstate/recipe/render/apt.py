@@ -181,7 +181,7 @@ def packages(step: Step, body: PackagesBody, context: Context) -> instructions.R
     script += "apt update\n"
     if body.upgrade:
         script += "apt dist-upgrade\n"
-    if any("=" in word for word in chosen):
+    if any(context.pins.get(name) for name in body.install):
         script += _PINNED
         arguments += [*along, "--"]
     if wanted:
