@@ -36,7 +36,7 @@ def killed_before(machine: Machine, calls: str, number: int) -> bool:
     """
     trace = machine.directory.parent / "trace"
     prefix = (
-        *("strace", "-f", "-qq", "-o", str(trace), "-e", f"trace={calls}"),
+        *("strace", "-f", "--seccomp-bpf", "-qq", "-o", str(trace), "-e", f"trace={calls}"),
         *("-e", f"inject={calls}:signal=KILL:when={number}", "--"),
     )
     with machine.started(APPLY, prefix=prefix) as running:
