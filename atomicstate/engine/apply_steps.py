@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atomicstate import failpoints
-from atomicstate.engine import context, leftovers
-from atomicstate.engine.recipe_folder import RECIPE, RecipeFolder, file_digest, placed_by
+from atomicstate.engine import context, leftovers, superseded
+from atomicstate.engine.promotion import promote
+from atomicstate.engine.recipe_folder import RECIPE, file_digest
 from atomicstate.engine.runner import Answer, Effect, Runner
 from atomicstate.errors import ConflictError, ImageError
 from atomicstate.events.bodies import TransactionStaged, WantedHeld
@@ -20,7 +20,6 @@ from atomicstate.host.ports import (
 )
 from atomicstate.machine import recovery, table
 from atomicstate.machine.pipeline import Pipeline
-from atomicstate.projectors.state import Placed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from atomicstate.engine.session import Session
     from atomicstate.events.bodies import AnyBody, TransactionBegun
     from atomicstate.events.event import Event
-    from atomicstate.host.ports import Deployment, Image
+    from atomicstate.host.ports import Deployment, HostStatus, Image
 
 CONTAINERFILE = context.CONTAINERFILE
 
@@ -87,6 +86,7 @@ class ApplyTransaction:
             leftovers.clean(self._session)
 
     def _last(self) -> tuple[AnyBody, ...]:
+        superseded.end(self._session, self._begun.staged_before)
         held = self._begun.held
         if self._begun.mode == table.APPLY or self._session.system().held == set(held):
             return ()
@@ -97,8 +97,9 @@ class ApplyTransaction:
     ) -> Runner:
         wanted = self._session.system().wanted
         applies = self._begun.mode == table.APPLY
-        # What a deploy brings back need not be wanted any more.
-        selected = self._begun.add if applies else ()
+        # What a deploy brings back need not be wanted any more, nor what was begun already.
+        selected = self._begun.add if applies and statuses is None else ()
+        self._unqueues = self._queued(statuses or {})
         return Runner(
             self._session,
             self._reporter,
@@ -108,9 +109,9 @@ class ApplyTransaction:
                 self._config(),
                 self._containerfile(),
                 self._build(),
-                *((self._unqueue(),) if self._queued(statuses or {}) else ()),
+                *((self._unqueue(),) if self._unqueues else ()),
                 self._switch(),
-                *((self._promote(),) if applies else ()),
+                *((promote(self._session, self._begun),) if applies else ()),
             ),
             waiting=waiting,
             statuses=statuses,
@@ -222,15 +223,16 @@ class ApplyTransaction:
         if "unqueue" in statuses:
             return True
         status = self._session.host_status(fresh=True)
-        slot = status.rollback
-        return bool(status.rollback_queued and slot and slot.checksum == self._begun.boots_next)
+        return status.rollback_queued and self._is_in_slot(status)
 
     def _unqueue(self) -> Effect:
         deployer = self._session.host.deployer
 
         def probe() -> Answer:
-            queued = self._session.host_status(fresh=True).rollback_queued
-            return Answer(recovery.ABSENT if queued else recovery.DONE)
+            status = self._session.host_status(fresh=True)
+            if not self._is_in_slot(status):
+                return Answer(recovery.OTHER)
+            return Answer(recovery.ABSENT if status.rollback_queued else recovery.DONE)
 
         return Effect(
             "unqueue",
@@ -248,13 +250,15 @@ class ApplyTransaction:
             image = self.image()
             if image is None:
                 raise ImageError("the image that was built is not there any more")
-            # Building takes its time: somebody else may have staged something meanwhile.
-            staged = self._session.host_status(fresh=True).staged
-            if staged is not None and staged.checksum != self._begun.staged_before:
+            # Building takes its time: somebody else may have changed something meanwhile.
+            status = self._session.host_status(fresh=True)
+            if not self._is_as_before(status):
+                now = status.boots_next.checksum[:12] if status.boots_next else "nothing"
                 raise ConflictError(
-                    f"{staged.checksum[:12]} was staged meanwhile, and not by this: it was left",
+                    f"{now} boots next meanwhile, and not by this: it was left so",
                     hint="look at `atomicstate status` and try again",
                 )
+            superseded.make_way(self._session, self._begun.staged_before)
             deployer.stage(image, self._reporter.progress)
 
         def probe() -> Answer:
@@ -263,9 +267,8 @@ class ApplyTransaction:
                 return Answer(
                     recovery.DONE, {"checksum": found.checksum, "image": found.image_digest}
                 )
-            staged = self._session.host_status(fresh=True).staged
-            now = staged.checksum if staged else ""
-            return Answer(recovery.ABSENT if now == self._begun.staged_before else recovery.OTHER)
+            as_before = self._is_as_before(self._session.host_status(fresh=True))
+            return Answer(recovery.ABSENT if as_before else recovery.OTHER)
 
         def staged(answer: Answer) -> tuple[AnyBody, ...]:
             return (
@@ -278,10 +281,24 @@ class ApplyTransaction:
 
         def undo() -> None:
             found = self._deployment()
-            if found is not None:
+            before = self._begun.staged_before
+            if found and not superseded.give_way(self._session, self._reporter, before):
                 deployer.unstage(found.checksum)
 
         return Effect("switch", do, probe, undo=undo, then=staged)
+
+    def _is_as_before(self, status: HostStatus) -> bool:
+        """Whether what boots next is what did when it began; that it was booted is no matter."""
+        if status.staged is not None and status.staged.checksum != self._begun.staged_before:
+            return False
+        if self._unqueues:
+            return self._is_in_slot(status) and not status.rollback_queued
+        first = status.boots_next
+        return (first.checksum if first else "") == self._begun.boots_next
+
+    def _is_in_slot(self, status: HostStatus) -> bool:
+        """Whether what was to boot next when it began is in the rollback slot."""
+        return bool(status.rollback and status.rollback.checksum == self._begun.boots_next)
 
     def _deployment(self) -> Deployment | None:
         """The deployment that this transaction made, staged or booted meanwhile."""
@@ -292,46 +309,6 @@ class ApplyTransaction:
         return next(
             (item for item in shown if item and item.transaction_of(log_id) == self._of), None
         )
-
-    # -- promote -----------------------------------------------------------------------------
-
-    def _promote(self) -> Effect:
-        session, folder = self._session, RecipeFolder(self._session.state)
-        then, before = placed_by(self._begun), placed_before(session, self._begun)
-
-        def do() -> None:
-            make_directory(folder.directory)
-            containerfile = session.blobs.get(self._begun.containerfile)
-            write_atomically(folder.directory / CONTAINERFILE, containerfile)
-            failpoints.reach("promote.containerfile")
-            if folder.is_free(then, before):
-                folder.place(then, before)
-
-        def probe() -> Answer:
-            if folder.is_placed(then, before):
-                return Answer(recovery.DONE, {"digest": then.document})
-            # A person's edit since the beginning is drift: it is left alone.
-            return Answer(recovery.ABSENT if folder.is_free(then, before) else recovery.OTHER)
-
-        return Effect("promote", do, probe, skips=recovery.OTHER)
-
-
-def placed_before(session: Session, begun: TransactionBegun) -> Placed:
-    """What they were when it began. Its promote is not logged as done."""
-    return Placed(begun.user_recipe, session.system().placed.resources)
-
-
-def demote(session: Session, begun: TransactionBegun) -> None:
-    """Take back what promote did for the apply `begun`: the recipe is again as it was then.
-
-    What was edited since is left alone. Doing it twice does no harm.
-    """
-    folder, then = RecipeFolder(session.state), placed_by(begun)
-    before = placed_before(session, begun)
-    folder.clear()
-    if not folder.is_placed(before, then):
-        failpoints.reach("promote.taking-back")
-        folder.place(before, then)
 
 
 def requeue(session: Session, checksum: str) -> None:

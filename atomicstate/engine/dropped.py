@@ -16,12 +16,29 @@ def why_not_staged(system: System) -> str:
     if not system.dropped:
         return ""
     first = f"the deployment of {system.dropped} did not come up, and is not staged again:"
-    made, key = system.selections.get(system.dropped), boots_next(system)
+    key = boots_next(system)
     if key is None:
         return f"{first} what boots next was not made by atomicstate"
-    if made is None or made.parent != key:
+    if not _is_made_on(system, system.dropped, key):
         return (
             f"{first} what it was made on is not what boots next any more; `atomicstate apply`"
             f" takes what is pending, `atomicstate rollback --to {system.dropped}` that very image"
         )
     return ""
+
+
+def _is_made_on(system: System, transaction: str, key: str) -> bool:
+    """Whether `transaction` was made on the deployment `key`, or on what was staged on that.
+
+    What was booted and is not what boots next any more was gone back from.
+    """
+    seen: set[str] = set()
+    made = system.selections.get(transaction)
+    while made is not None and made.parent not in seen:
+        if made.parent == key:
+            return True
+        seen.add(made.parent)
+        made = system.selections.get(made.parent)
+        if made is not None and made.booted:
+            return False
+    return False

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atomicstate.engine.apply_steps import demote, requeue
+from atomicstate.engine import superseded
+from atomicstate.engine.apply_steps import requeue
 from atomicstate.engine.runner import Answer, Effect, Runner
-from atomicstate.events.bodies import StepSkipped, WantedHeld
+from atomicstate.events.bodies import WantedHeld
 from atomicstate.machine import recovery, table
 from atomicstate.machine.pipeline import Pipeline
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from atomicstate.engine.session import Session
     from atomicstate.events.bodies import AnyBody, TransactionBegun
     from atomicstate.events.event import BootInstance, Event
-    from atomicstate.projectors.system import System
 
 
 class RollbackTransaction:
@@ -76,24 +76,14 @@ class RollbackTransaction:
         held = self._begun.held
         if self._effect.probe().answer != recovery.DONE:
             return ()
-        self._end_apply(system)
+        superseded.end(self._session, self._dropped)
         return () if system.held == set(held) else (WantedHeld(held),)
 
-    def _end_apply(self, system: System) -> None:
-        """An apply that is open still ends with the unstage of what it staged."""
-        for transaction, _begun in self._open_applies(system):
-            skipped = StepSkipped("promote", "what it staged was dropped")
-            self._session.put_ahead(transaction, skipped)
-
-    def _open_applies(self, system: System) -> list[tuple[str, TransactionBegun]]:
-        """The apply that staged `target` and has not ended, if there is one."""
-        return [
-            (transaction, item.begun)
-            for transaction, item in system.open.items()
-            if item.staged
-            and (made := system.selections.get(transaction))
-            and made.checksum == self._begun.target
-        ]
+    @property
+    def _dropped(self) -> str:
+        """The staged deployment that goes, if there is one."""
+        begun = self._begun
+        return begun.target if begun.mode == table.UNSTAGE else begun.staged_before
 
     def _later_boot(self) -> bool:
         return self._session.is_over(self._boot)
@@ -107,6 +97,7 @@ class RollbackTransaction:
             return booted is not None and booted.checksum == target
 
         def do() -> None:
+            superseded.make_way(self._session, self._dropped)
             if is_booted():
                 deployer.unqueue()
             else:
@@ -119,7 +110,9 @@ class RollbackTransaction:
                 return Answer(recovery.DONE, {"checksum": target})
             slots = (status.booted, status.rollback)
             there = any(slot is not None and slot.checksum == target for slot in slots)
-            return Answer(recovery.ABSENT if there and status.staged is None else recovery.OTHER)
+            staged = status.staged
+            free = staged is None or staged.checksum == self._dropped
+            return Answer(recovery.ABSENT if there and free else recovery.OTHER)
 
         def undo() -> None:
             if not is_booted():
@@ -142,9 +135,7 @@ class RollbackTransaction:
             return Answer(recovery.DONE, {"checksum": target})
 
         def do() -> None:
-            # First the recipe: once the deployment is gone nobody would ask for it again.
-            for _transaction, begun in self._open_applies(self._session.system()):
-                demote(self._session, begun)
+            superseded.make_way(self._session, target)
             deployer.unstage(target)
 
         return Effect("unstage", do, probe)

@@ -7,11 +7,18 @@ probe finds the effect and adopts it. A failure before the pivot is taken back, 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from atomicstate import failpoints, interrupts
-from atomicstate.errors import AtomicstateError, CanceledError, HostError, UnclearError
+from atomicstate.errors import (
+    AtomicstateError,
+    CanceledError,
+    HostError,
+    UnclearError,
+    from_os_error,
+)
 from atomicstate.events.bodies import (
     AnyBody,
     StepDone,
@@ -25,7 +32,7 @@ from atomicstate.events.bodies import (
 from atomicstate.machine import recovery, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from atomicstate.engine.results import Reporter
     from atomicstate.engine.session import Session
@@ -37,6 +44,8 @@ _NEEDLESS = {
     recovery.DONE: "it was there already",
     recovery.GONE: "the boot that it was for is over",
 }
+_IN_FLIGHT = ("started", "failed", "undoing")
+"""Statuses of a step of which only the host knows whether its effect is there."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,15 @@ class Effect:
     then: Callable[[Answer], tuple[AnyBody, ...]] = lambda _answer: ()
     stuck: Callable[[str], tuple[AnyBody, ...]] = lambda _reason: ()
     output: Callable[[], str] = lambda: ""
+
+
+@contextmanager
+def _plainly(doing: str) -> Iterator[None]:
+    """What the file system refuses is an error like any other: it is taken back."""
+    try:
+        yield
+    except OSError as error:
+        raise from_os_error(error, doing, error.filename or "a file") from error
 
 
 class Runner:
@@ -147,7 +165,7 @@ class Runner:
 
     def _step(self, effect: Effect) -> None:
         self._pipeline.require(effect.step)
-        if self._statuses.get(effect.step) == "started":
+        if self._statuses.get(effect.step) in _IN_FLIGHT:
             self._take_up(effect)
             return
         if effect.needless and (answer := effect.probe().answer) in effect.needless:
@@ -160,7 +178,10 @@ class Runner:
         self._do(effect, effect.do)
 
     def _take_up(self, effect: Effect) -> None:
-        """A step whose intent is in the log and whose outcome is not: ask the host, decide."""
+        """A step whose intent is in the log and whose outcome is not: ask the host, decide.
+
+        So too one that was being taken back, where the host shows that this is too late.
+        """
         answer = effect.probe()
         decision = recovery.decide(effect.step, answer.answer)
         self._reporter.step(effect.step, "started")
@@ -175,7 +196,7 @@ class Runner:
     def _do(self, effect: Effect, do: Callable[[], None]) -> None:
         error: AtomicstateError | KeyboardInterrupt | None = None
         try:
-            with interrupts.allowed():
+            with interrupts.allowed(), _plainly(f"do the step {effect.step} at"):
                 do()
         except UnclearError:
             raise
@@ -187,8 +208,7 @@ class Runner:
                 raise
             error = request
         failpoints.reach(f"{effect.step}.done")
-        # The host is asked even after a failure: a tool may exit 1 after its work was done.
-        answer = effect.probe()
+        answer = self._outcome(effect, error)
         if answer.answer == recovery.DONE:
             self._done(effect, answer)
         elif error is not None:
@@ -200,6 +220,24 @@ class Runner:
                 f"the step {effect.step} ended without an error, and the host shows nothing of it"
                 f" ({answer.answer})"
             )
+
+    def _outcome(self, effect: Effect, error: BaseException | None) -> Answer:
+        """Ask the host, even after a failure: a tool may exit 1 after its work was done.
+
+        Where the host does not answer, nothing is called done, failed or taken back on a guess:
+        that is UnclearError, or the failure itself where taking back will ask again.
+        """
+        try:
+            return effect.probe()
+        except UnclearError:
+            raise
+        except AtomicstateError as silence:
+            if error is not None and effect.undo is not None:
+                raise error from silence
+            raise UnclearError(
+                f"the step {effect.step} was carried out, and what came of it can't be told:"
+                f" {silence.message}"
+            ) from error or silence
 
     def _done(self, effect: Effect, answer: Answer) -> None:
         self._pipeline.done(effect.step)
@@ -240,7 +278,8 @@ class Runner:
             error.hint = f"not all could be taken back: {why}; `atomicstate abort` tries again"
         else:
             self._pipeline.undone()
-            if not isinstance(error, CanceledError):
+            undone = "undone" in self._statuses.values()
+            if undone and not isinstance(error, CanceledError):
                 self._reporter.note("its changes were taken back")
         return error
 
@@ -251,7 +290,8 @@ class Runner:
         failpoints.reach(f"{effect.step}.undoing")
         failure: AtomicstateError | None = None
         try:
-            undo()
+            with _plainly(f"take back the step {effect.step} at"):
+                undo()
         except AtomicstateError as error:
             failure = error
         failpoints.reach(f"{effect.step}.undone")

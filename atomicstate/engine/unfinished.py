@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Protocol
 
-from atomicstate.engine import leftovers
+from atomicstate.engine import leftovers, superseded
 from atomicstate.engine.drift import remind
 from atomicstate.engine.results import RecoveredResult, RecoveryResult, UnfinishedResult
 from atomicstate.errors import AtomicstateError, InterruptedWorkError
@@ -56,7 +57,8 @@ def _running(session: Session, mode: str) -> bool:
     state = session.state
     recording = mode in table.OF_THE_OVERLAY
     holder = state.recording_holder() if recording else state.pipeline_holder()
-    return holder is not None
+    # Where this process holds the lock, nobody else is at work.
+    return holder is not None and holder.pid != os.getpid()
 
 
 def refuse_unfinished(session: Session, system: System) -> None:
@@ -121,14 +123,11 @@ def resume_live(session: Session, reporter: Reporter) -> bool:
 def _each(session: Session, reporter: Reporter, *, forward: bool) -> RecoveryResult:
     system = session.observe()
     done = []
-    # The overlay's work first: an apply's guard waits for it. Then what drops a deployment: that
-    # ends the apply which staged it.
+    # The overlay's work first: an apply's guard waits for it. The applies last: what drops a
+    # deployment, or puts another in its place, ends the apply which staged it.
     for transaction, item in sorted(
         system.open.items(),
-        key=lambda entry: (
-            entry[1].mode not in table.OF_THE_OVERLAY,
-            entry[1].mode != table.UNSTAGE,
-        ),
+        key=lambda entry: (entry[1].mode not in table.OF_THE_OVERLAY, entry[1].mode == table.APPLY),
     ):
         with _lock(session, item.mode):
             now = session.system().open.get(transaction)
@@ -161,7 +160,11 @@ def _one(
         session.host.builder.clean()
         session.host.deployer.remove_unused()
     state = transaction_state(item.mode, statuses)
-    if state == table.ROLLING_BACK or not (forward or _can_only_go_on(item, run, state)):
+    if state == table.ROLLING_BACK:
+        back = item.mode in table.OF_THE_OVERLAY or not run.settled()
+    else:
+        back = not (forward or _can_only_go_on(item, run, state) or _gives_way(session, item))
+    if back:
         reason = item.reason or "taken back by `atomicstate abort`"
         try:
             run.abort(statuses, reason, item.code or "CANCELED")
@@ -171,7 +174,7 @@ def _one(
         return RecoveredResult(transaction, item.mode, "rolled_back", session.log.head().seq)
     if not forward and item.mode == table.APPLY and not run.settled():
         return _unstaged(session, reporter, transaction, item)
-    if not forward:
+    if (not forward or state == table.ROLLING_BACK) and not _gives_way(session, item):
         reporter.note("it can't be taken back any more, so it is finished instead")
     try:
         events = run.resume(statuses)
@@ -186,25 +189,36 @@ def _can_only_go_on(item: OpenTransaction, run: Run, state: str) -> bool:
     return table.past_pivot(item.mode, state) or run.settled()
 
 
+def _gives_way(session: Session, item: OpenTransaction) -> bool:
+    """Whether an abort began it, to stage again what the aborted apply took the place of."""
+    if item.mode != table.DEPLOY:
+        return False
+    return any(other.mode == table.APPLY for other in session.system().open.values())
+
+
 def _unstaged(
     session: Session, reporter: Reporter, transaction: str, item: OpenTransaction
 ) -> RecoveredResult:
-    """Drop what an apply past its switch has staged: by an unstage of its own, which ends it."""
+    """Drop what an apply past its switch has staged: by a transaction of its own, which ends it.
+
+    What boots next is then what did when it began: one step, so that a kill leaves either.
+    """
     from atomicstate.engine.rollback import reorder
 
-    system = session.system()
+    system, begun = session.system(), item.begun
     staged = system.selections[transaction].checksum
+    slot = session.host_status(fresh=True).rollback
     try:
-        reorder(session, reporter, table.UNSTAGE, staged, system.held)
+        if item.steps.get("unqueue") == "done" and slot and slot.checksum == begun.boots_next:
+            # The rollback that it took out of the queue, which drops what is staged.
+            reorder(session, reporter, table.ROLLBACK, begun.boots_next, system.held)
+        elif not superseded.give_way(session, reporter, begun.staged_before):
+            reorder(session, reporter, table.UNSTAGE, staged, system.held)
     except AtomicstateError as error:
         error.hint = (
             error.hint or "what it staged boots next still; `atomicstate abort` tries again"
         )
         raise
-    if item.steps.get("unqueue") == "done":
-        # The rollback that it took out of the queue boots next again.
-        queued = item.begun.boots_next
-        reorder(session, reporter, table.ROLLBACK, queued, session.system().held)
     return RecoveredResult(transaction, item.mode, "rolled_back", session.log.head().seq)
 
 

@@ -32,7 +32,7 @@ RESUME: dict[str, dict[str, str]] = {
     "config": {DONE: ADOPT, ABSENT: DO},
     "containerfile": {DONE: ADOPT, ABSENT: DO},
     "build": {DONE: ADOPT, ABSENT: DO},
-    "unqueue": {DONE: ADOPT, ABSENT: DO},
+    "unqueue": {DONE: ADOPT, ABSENT: DO, OTHER: ASK},
     "switch": {DONE: ADOPT, ABSENT: DO, OTHER: ASK},
     "promote": {DONE: ADOPT, ABSENT: DO, OTHER: SKIP},
     "rollback": {DONE: ADOPT, ABSENT: DO, OTHER: ASK},

@@ -73,6 +73,7 @@ class Deployed(Struct, frozen=True, array_like=True):
     `base` and `base_id` name the image in FROM, `recipe` and `containerfile` are blobs' digests,
     `checksum` the deployment's, `image_id` the image's. `parent` is the key of the selection that
     it was made on, `begun` the number of its `transaction.begun` (0: no transaction made it).
+    `booted`: it came up once.
     """
 
     horizon: int = 0
@@ -86,6 +87,7 @@ class Deployed(Struct, frozen=True, array_like=True):
     image_id: str = ""
     parent: str = ""
     begun: int = 0
+    booted: bool = False
 
 
 class Placed(Struct, frozen=True, array_like=True):

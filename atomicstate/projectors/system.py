@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "Action", "Deployed", "Observed", "OpenTransaction", "System", "fold"]
 
-VERSION = 4
+VERSION = 5
 """The projector's version: a snapshot of another one is not read, the log is folded anew."""
 
 SLACK = 256
@@ -490,8 +490,11 @@ class System:
             self.broken = ""
             here = {body.booted_txn, body.staged_txn, body.rollback_txn}
             lost = before.staged_txn in self.selections and before.staged_txn not in here
-            if before.staged_txn and lost and not self._is_being_unstaged(before.staged):
+            if before.staged_txn and lost and not self._is_being_dropped(before.staged):
                 self.dropped = before.staged_txn
+        made = self.selections.get(body.booted_txn)
+        if body.booted_txn and made is not None and not made.booted:
+            self.selections[body.booted_txn] = msgspec.structs.replace(made, booted=True)
         self.host = Observed(
             body.booted,
             body.booted_txn,
@@ -505,12 +508,14 @@ class System:
             body.locked,
         )
 
-    def _is_being_unstaged(self, checksum: str) -> bool:
+    def _is_being_dropped(self, checksum: str) -> bool:
         """Whether somebody was about to drop the staged deployment: then it is not missed."""
-        return any(
-            item.mode == state.UNSTAGE and item.begun.target == checksum
+        goes = {
+            item.begun.target if item.mode == state.UNSTAGE else item.begun.staged_before
             for item in self.open.values()
-        )
+            if item.mode in (state.UNSTAGE, state.ROLLBACK, state.DEPLOY)
+        }
+        return checksum in goes
 
     # -- letting go --------------------------------------------------------------------------
 

@@ -456,16 +456,16 @@ def test_a_failing_deploy_keeps_the_image_that_was_there(machine):
 
 
 def cut_before_promote(machine, monkeypatch):
-    from atomicstate.engine import apply_steps
+    from atomicstate.engine import promotion
 
-    real = apply_steps.write_atomically
+    real = promotion.write_atomically
 
     def write(path, content):
         if path.parent.name == "recipe":
             raise Crash
         real(path, content)
 
-    monkeypatch.setattr(apply_steps, "write_atomically", write)
+    monkeypatch.setattr(promotion, "write_atomically", write)
     machine.killed(apply_all)
     monkeypatch.undo()
 

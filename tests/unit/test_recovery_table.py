@@ -116,6 +116,11 @@ def something_foreign_staged(machine: Machine) -> None:
     machine.host.deployments["staged"] = machine.host._deployment(image)
 
 
+def booted_elsewhere(machine: Machine) -> None:
+    something_foreign_staged(machine)
+    machine.host.reboot()
+
+
 def edited_recipe(machine: Machine) -> None:
     (machine.directory / "recipe/image.yml").write_text("image: my/own:1\nmodules: []\n")
 
@@ -165,6 +170,7 @@ CELLS = (
     Cell("build", ABSENT, DO, apply_all, before=pending),
     Cell("unqueue", DONE, ADOPT, apply_all, done=True, before=queued),
     Cell("unqueue", ABSENT, DO, apply_all, before=queued),
+    Cell("unqueue", OTHER, ASK, apply_all, before=queued, meanwhile=booted_elsewhere),
     Cell("switch", DONE, ADOPT, apply_all, done=True, before=pending),
     Cell("switch", ABSENT, DO, apply_all, before=pending),
     Cell("switch", OTHER, ASK, apply_all, before=pending, meanwhile=something_foreign_staged),

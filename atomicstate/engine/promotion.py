@@ -1,0 +1,57 @@
+"""The user's image.yml, and what lies beside it, become what an apply built: its last step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atomicstate import failpoints
+from atomicstate.engine.context import CONTAINERFILE
+from atomicstate.engine.recipe_folder import RecipeFolder, placed_by
+from atomicstate.engine.runner import Answer, Effect
+from atomicstate.files import make_directory, write_atomically
+from atomicstate.machine import recovery
+from atomicstate.projectors.state import Placed
+
+if TYPE_CHECKING:
+    from atomicstate.engine.session import Session
+    from atomicstate.events.bodies import TransactionBegun
+
+
+def promote(session: Session, begun: TransactionBegun) -> Effect:
+    """The step of the apply `begun`."""
+    folder = RecipeFolder(session.state)
+    then, before = placed_by(begun), placed_before(session, begun)
+
+    def do() -> None:
+        make_directory(folder.directory)
+        containerfile = session.blobs.get(begun.containerfile)
+        write_atomically(folder.directory / CONTAINERFILE, containerfile)
+        failpoints.reach("promote.containerfile")
+        if folder.is_free(then, before):
+            folder.place(then, before)
+
+    def probe() -> Answer:
+        if folder.is_placed(then, before):
+            return Answer(recovery.DONE, {"digest": then.document})
+        # A person's edit since the beginning is drift: it is left alone.
+        return Answer(recovery.ABSENT if folder.is_free(then, before) else recovery.OTHER)
+
+    return Effect("promote", do, probe, skips=recovery.OTHER)
+
+
+def placed_before(session: Session, begun: TransactionBegun) -> Placed:
+    """What they were when it began. Its promote is not logged as done."""
+    return Placed(begun.user_recipe, session.system().placed.resources)
+
+
+def demote(session: Session, begun: TransactionBegun) -> None:
+    """Take back what promote did for the apply `begun`: the recipe is again as it was then.
+
+    What was edited since is left alone. Doing it twice does no harm.
+    """
+    folder, then = RecipeFolder(session.state), placed_by(begun)
+    before = placed_before(session, begun)
+    folder.clear()
+    if not folder.is_placed(before, then):
+        failpoints.reach("promote.taking-back")
+        folder.place(before, then)

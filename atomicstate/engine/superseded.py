@@ -1,0 +1,71 @@
+"""A staged deployment that another transaction drops or replaces.
+
+An apply that staged it and has not ended yet ends with that. What was staged before it, and is no
+more for its sake, comes back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atomicstate.engine.promotion import demote
+from atomicstate.events.bodies import StepSkipped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from atomicstate.engine.results import Reporter
+    from atomicstate.engine.session import Session
+    from atomicstate.events.bodies import TransactionBegun
+    from atomicstate.projectors.system import System
+
+
+def make_way(session: Session, checksum: str) -> None:
+    """Before the staged deployment `checksum` goes: take back what its open apply promoted.
+
+    Once the deployment is gone nobody would ask for it again. Doing it twice does no harm.
+    """
+    for _transaction, begun in _open_applies(session.system(), checksum):
+        demote(session, begun)
+
+
+def end(session: Session, checksum: str) -> None:
+    """After it went: that its apply ended goes into the next commit."""
+    for transaction, _begun in _open_applies(session.system(), checksum):
+        session.put_ahead(transaction, StepSkipped("promote", "what it staged was dropped"))
+
+
+def give_way(session: Session, reporter: Reporter, before: str) -> bool:
+    """Stage `before` again, in the place of what took its place. Returns whether it was ours.
+
+    That takes a transaction of its own, which puts one in the place of the other: at no moment
+    is neither staged. The pipeline's lock is held. Raises what a failing step of it raised.
+    """
+    from atomicstate.engine.rollback import deploy
+
+    system = session.system()
+    owner = _owner_of(system, before)
+    if owner:
+        reporter.note(f"{before[:12]} of {owner}, which was staged before, is staged again")
+        deploy(session, reporter, owner, system.held)
+    elif before:
+        reporter.note(
+            f"{before[:12]}, which was staged before, was not made by atomicstate: it stays gone"
+        )
+    return bool(owner)
+
+
+def _owner_of(system: System, checksum: str) -> str:
+    """The transaction that made the deployment `checksum`; empty where none did."""
+    if not checksum:
+        return ""
+    made = (key for key, item in system.selections.items() if item.checksum == checksum)
+    return next((key for key in made if system.selections[key].begun), "")
+
+
+def _open_applies(system: System, checksum: str) -> Iterator[tuple[str, TransactionBegun]]:
+    """The apply that staged `checksum` and has not ended, if there is one."""
+    for transaction, item in system.open.items():
+        made = system.selections.get(transaction)
+        if item.staged and made is not None and made.checksum == checksum:
+            yield transaction, item.begun
