@@ -30,7 +30,9 @@ ADD = ("package", "add", "other", "-y")
 RESUME = ("resume", "-y")
 ABORT = ("abort", "-y")
 BACK = ("rollback", "-y")
-PERMISSION, NO_SPACE = 5, 11
+PERMISSION, CONTAINER, NO_SPACE = 5, 9, 11
+ENDS = ((0, 0), (NO_SPACE, "NO_SPACE"))
+"""Of a command on a disk that is full or not: exit status and code."""
 ENOUGH = 64 * 1024
 """KiB; more than any command here needs."""
 
@@ -58,7 +60,9 @@ def run_out(machine: Machine, disk: Path, kib: int, words: tuple[str, ...]) -> b
     leave_room(disk, kib)
     machine.killed_at += f"{' '.join(words)} with {kib} KiB"
     ran = machine(*words, "-f", "json")
-    assert (ran.status, ran.status and ran.code) in ((0, 0), (NO_SPACE, "NO_SPACE")), ran
+    # Podman does not always say that it was space which its own pipe ended for.
+    hidden = ran.status == CONTAINER and "closed pipe" in ran.stdout
+    assert hidden or (ran.status, ran.status and ran.code) in ENDS, ran
     # What only looks needs no room.
     machine.acknowledge()
     check(machine, settled=False)
@@ -112,8 +116,9 @@ def test_the_log_runs_out_of_space_at_each_write(
             enough += state_runs_out(machine, disk, kib, words)
             rounds += 1
     print(f"{' '.join(words)}: {rounds} sizes of the disk, {rounds - enough} too small")
-    # All that an abort writes tells what was done: the reserve is for that.
-    assert (enough == rounds) == (words == ABORT)
+    # What an abort writes tells what was done: the reserve is for that. What a rollback writes
+    # is little, and the log has so much room in itself.
+    assert (enough == rounds) == (words in (ABORT, BACK))
     assert enough
 
 
@@ -154,7 +159,8 @@ def test_the_disk_runs_out_of_space_at_each_write(
             enough += on_one_disk(machines, disk, rounds * step, words, gone_far=gone_far)
         rounds += 1
     print(f"{' '.join(words)}: {rounds} sizes of the disk, {rounds - enough} too small")
-    assert enough < rounds
+    # An overlay is in memory, and a rollback takes the place of what it writes to.
+    assert (enough < rounds) == (words == APPLY)
 
 
 class FailingDisk:

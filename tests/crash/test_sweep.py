@@ -27,6 +27,7 @@ ADD = ("package", "add", "other", "-y")
 RESUME = ("resume", "-y")
 ABORT = ("abort", "-y")
 BACK = ("rollback", "-y")
+MORE = ("package", "add", "third", "--no-live", "-y")
 FIRST = "the first apply"
 BACK_TO = ("rollback", "--to", FIRST, "-y")
 FOLLOW_UPS = ("status", "resume", "abort", "the same")
@@ -64,6 +65,9 @@ KILLED = (
     Killed(ABORT, ((APPLY, "staged.recording"),)),
     Killed(ABORT, ((APPLY, "switch.done"),)),
     Killed(ABORT, ((ADD, "live.done"),)),
+    # What was staged before it comes back.
+    Killed(ABORT, ((APPLY, ""), (MORE, ""), (APPLY, "switch.done"))),
+    Killed(ABORT, ((APPLY, ""), (MORE, ""), (APPLY, "promote.started"))),
     Killed(BACK, ((APPLY, ""),)),
     Killed(BACK, gone_far=True),
     Killed(BACK_TO, gone_far=True),
