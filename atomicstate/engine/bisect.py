@@ -123,6 +123,8 @@ def run(session: Session, argv: Sequence[str], reporter: Reporter) -> Finding:
         raise ValidationError("a command is missing: what shall tell good from bad?")
     with session.pipeline():
         state = _load(session)
+        # An image that a power cut may have damaged gives no verdict.
+        session.host.builder.clean()
         while (middle := _middle(state)) is not None:
             left = len(_suspects(state))
             reporter.note(f"{left} actions can have done it: trying the state after event {middle}")
