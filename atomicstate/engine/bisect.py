@@ -100,6 +100,11 @@ def status(session: Session) -> Finding:
     return _finding(session, _load(session))
 
 
+def is_under_way(session: Session) -> bool:
+    """Whether one was started, and not ended."""
+    return _path(session).exists()
+
+
 def reset(session: Session) -> None:
     """End it, and drop the images that it built. Raises NotFoundError."""
     _load(session)
