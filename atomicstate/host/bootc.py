@@ -36,6 +36,7 @@ _Document = TypeVar("_Document")
 _LIMIT = 60.0
 # A concurrent call of bootc waits for its lock, and a pull takes what it takes.
 _CHANGE_LIMIT = 3 * 3600.0
+_LOOK = "`ostree admin status` and `bootc status` show what is there"
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 _NO_KEY = re.compile(r"no such metadata key", re.IGNORECASE)
 _NO_SPACE = re.compile(r"no space left|min-free-space|disk quota exceeded", re.IGNORECASE)
@@ -148,22 +149,51 @@ class Bootc:
         return finished.text.strip() in ("enabled", "enabled-runtime")
 
     def undeploy(self, entry: Entry) -> None:
-        """Drop the deployment `entry`. Raises HostError where OSTree lists no such one, or two."""
+        """Drop the deployment `entry`. Raises HostError where OSTree lists no such one, or two,
+        and where it lists it still; UnclearError where it does not list any more.
+
+        OSTree takes the place in its list, not a name: a command that dropped one deployment drops
+        another one when it is given again. So it is never given as what to run again.
+        """
+        wanted = f"{entry.checksum}.{entry.serial}"
+        before = self._listed()
+        if before.count(wanted) != 1:
+            raise HostError(
+                f"`ostree admin status` does not list {wanted[:12]} once: nothing was dropped",
+                hint=_LOOK,
+            )
+        failpoints.reach("deployment.dropping")
+        # It waits while bootc changes something, as bootc does.
+        finished = process.run(
+            ["ostree", "admin", "undeploy", str(before.index(wanted))],
+            env=self.machine.environment,
+            timeout=process.time_limit(_CHANGE_LIMIT),
+            check=False,
+        )
+        failpoints.reach("deployment.dropped")
+        how = f"`ostree admin undeploy` {finished.outcome}"
+        try:
+            after = self._listed()
+        except HostError as error:
+            raise UnclearError(
+                f"{how}, and what is deployed can't be read: {error.message}"
+            ) from error
+        if wanted not in after:
+            return
+        said = f": {finished.last_words}" if finished.last_words else ""
+        gone = [name for name in before if name not in after]
+        lost = f" but {gone[0][:12]} is not: the list changed meanwhile" if gone else ""
+        raise HostError(
+            f"{how}, and the deployment {wanted[:12]} is there still{lost}{said}",
+            hint=process.LIMIT_HINT if finished.limit is not None else _LOOK,
+        )
+
+    def _listed(self) -> list[str]:
+        """Probe: the deployments by name, each at its place in OSTree's list. Raises HostError."""
         listed = self.run("ostree", "admin", "status")
         if listed.status != 0:
             raise process.failure(listed)
-        names = [name for _stateroot, name in _LISTED.findall(listed.text)]
-        wanted = f"{entry.checksum}.{entry.serial}"
-        if names.count(wanted) != 1:
-            raise HostError(
-                f"`ostree admin status` does not list {wanted[:12]} once: nothing was dropped",
-                hint="`ostree admin status` and `bootc status` show what is there",
-            )
-        failpoints.reach("deployment.dropping")
-        finished = self.run("ostree", "admin", "undeploy", str(names.index(wanted)))
-        failpoints.reach("deployment.dropped")
-        if finished.status != 0:
-            raise process.failure(finished)
+        return [name for _stateroot, name in _LISTED.findall(listed.text)]
 
 
 class BootcDeployer:
@@ -303,9 +333,7 @@ class BootcDeployer:
         except HostError as error:
             raise UnclearError(f"{what}, and its status can't be read: {error.message}") from error
 
-    def _boot(self, booted: Entry | None) -> BootInstance | None:
-        if booted is None:
-            return None
+    def _boot(self, booted: Entry) -> BootInstance:
         return BootInstance(
             self._bootc.machine.boot_id(),
             self._bootc.soft_reboots(),
