@@ -315,8 +315,9 @@ class RollbackProposal(Struct, frozen=True):
 
     `mode` is rollback (another deployment is first), unstage (what is staged goes) or deploy (an
     earlier image is staged again). `held` are the numbers of the `actions` that it takes away,
-    `drops` is the staged deployment that goes. `etc`: "as-it-was", that deployment's own, or
-    "merged", today's. `known`: what the target holds is known.
+    `drops` is the staged deployment that goes. `etc`: "as-it-was", that deployment's own,
+    "as-it-is", since that is what is booted, or "merged", today's. `known`: what the target holds
+    is known.
     """
 
     mode: str
