@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atomicstate.cli.render.moments import short_time, short_time_of
+from atomicstate.cli.render.moments import age_of, short_time, short_time_of
 from atomicstate.cli.terminal import Look, clean, counted
 from atomicstate.events.asked import in_words
 
@@ -37,7 +37,7 @@ def status_text(result: StatusResult, look: Look, moment: int | None = None) -> 
     lines = [
         *([_field(look, "at", at)] if at else []),
         _field(look, "state", f"{look.paint(result.state, 'bold')}: {_STATES[result.state]}"),
-        _field(look, "base", _base(result)),
+        _field(look, "base", _base(result, moment)),
         _field(look, "overlay", overlay_text(result.overlay)),
         _field(look, "log", counted(result.head.seq, "event")),
         _field(look, "head", result.head.hash),
@@ -82,9 +82,12 @@ def _field(look: Look, name: str, value: str) -> str:
     return look.paint(f"{name:<9}", "dim") + value
 
 
-def _base(result: StatusResult) -> str:
-    made = f", made {short_time_of(result.base_created)}" if result.base_created else ""
-    return clean(result.base) + made
+def _base(result: StatusResult, moment: int | None) -> str:
+    said = [clean(result.base)]
+    if result.base_created:
+        said.append(f"made {short_time_of(result.base_created)}")
+        said.append(age_of(result.base_created, moment))
+    return ", ".join(filter(None, said))
 
 
 def _deployments(result: StatusResult, look: Look) -> list[str]:
