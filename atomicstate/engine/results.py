@@ -91,7 +91,8 @@ class StatusResult(Struct, frozen=True):
     `base_created` is when the image of the base was made (RFC 3339), None where that is not known.
     `dropped` is the transaction whose staged deployment did not come up, `dropped_why` why `resume`
     does not stage it again.
-    `drift` says which files of the recipe were edited and not taken in.
+    `drift` says which files of the recipe were edited and not taken in. `warnings` are sentences on
+    what is in the way on this host.
     """
 
     state: str
@@ -108,6 +109,7 @@ class StatusResult(Struct, frozen=True):
     broken: str | None = None
     dropped_why: str | None = None
     drift: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class PackageProposal(Struct, frozen=True):

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from atomicstate.host.ports import Image
 
-TIMER = "bootc-fetch-apply-updates.timer"
-"""Runs `bootc upgrade --apply`, which reboots."""
-
 _CONFIG = "ostree.container.image-config"
 _MANIFEST = "ostree.manifest"
 _Document = TypeVar("_Document")
@@ -142,11 +139,6 @@ class Bootc:
             raise process.failure(finished)
         text = finished.text.strip()
         return int(text) if text.isdecimal() else 0
-
-    def updates_itself(self) -> bool:
-        """Whether the timer of bootc that upgrades and reboots is enabled."""
-        finished = self.run("systemctl", "is-enabled", TIMER)
-        return finished.text.strip() in ("enabled", "enabled-runtime")
 
     def undeploy(self, entry: Entry) -> None:
         """Drop the deployment `entry`. Raises HostError where OSTree lists no such one, or two,

@@ -260,3 +260,6 @@ class Host(Protocol):
 
         Raises HostError, with the reason, where the host can't be adopted.
         """
+
+    def notices(self) -> tuple[str, ...]:
+        """Probe: what is in the way here, as sentences for a person (cheap)."""

@@ -299,6 +299,9 @@ class FakeHost:
     def check(self) -> tuple[str, ...]:
         return self.warnings
 
+    def notices(self) -> tuple[str, ...]:
+        return self.warnings
+
     # -- deployer ----------------------------------------------------------------------------
 
     def _deployment(self, image: Image) -> Deployment:

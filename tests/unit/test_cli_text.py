@@ -200,3 +200,9 @@ def test_status_tells_how_old_the_base_is(later, age):
 def test_status_tells_the_age_of_the_base_now_where_no_other_moment_is_meant():
     made = datetime.now(UTC) - timedelta(days=3, minutes=1)
     assert age_of(made.isoformat()) == "3 days old"
+
+
+def test_status_shows_what_is_in_the_way_on_this_host():
+    page = status_text(nothing_there("00", warnings=("a timer is enabled",)), Look())
+    assert page.endswith("\n\nin the way\n  a timer is enabled")
+    assert "in the way" not in status_text(nothing_there("00"), Look())

@@ -275,6 +275,12 @@ def test_a_switch_on_a_host_that_can_not_be_changed_records_nothing(machine):
     refused_as_incompatible(machine, lambda s: base.propose_switch(s, "localhost/other:2"))
 
 
+def test_status_tells_what_is_in_the_way_for_as_long_as_it_is(machine):
+    assert machine.command(status).warnings == ()
+    machine.host.warnings = ("a timer is enabled",)
+    assert machine.command(status).warnings == ("a timer is enabled",)
+
+
 def test_switch_records_the_base_and_applies_it(machine):
     machine.host._image("localhost/other:2", {}, frozenset({"bash", "nano"}))
     machine.command(lambda s: base.switch(s, base.propose_switch(s, "localhost/other:2"), SILENT))

@@ -9,6 +9,8 @@ from atomicstate.cli.terminal import Look, clean, counted
 from atomicstate.events.asked import in_words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from atomicstate.engine.results import (
         DeploymentResult,
         OverlayResult,
@@ -51,6 +53,7 @@ def status_text(result: StatusResult, look: Look, moment: int | None = None) -> 
         *_drift(result.drift, look),
         *_unfinished(result.unfinished, look),
         *_residue(result.residue, look),
+        *_warnings(result.warnings, look),
     ]
     return "\n".join(lines)
 
@@ -194,3 +197,10 @@ def _residue(residue: list[str], look: Look) -> list[str]:
         return []
     heading = look.paint("left behind outside /usr", "heading")
     return ["", heading, *(f"  {clean(item)}" for item in residue)]
+
+
+def _warnings(warnings: Sequence[str], look: Look) -> list[str]:
+    if not warnings:
+        return []
+    heading = look.paint("in the way", "heading")
+    return ["", heading, *(f"  {look.paint(clean(item), 'yellow')}" for item in warnings)]
