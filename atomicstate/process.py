@@ -258,12 +258,15 @@ def run(
     return finished
 
 
-def failure(finished: Finished) -> ToolError:
-    """The error for a tool that ended badly: which, how, its last words, and how to run it."""
+def failure(finished: Finished, *, hint: str | None = None) -> ToolError:
+    """The error for a tool that ended badly: which, how, its last words, and how to run it again.
+
+    All of it is in the message, which is what the log keeps of a step that failed.
+    """
     said = f": {finished.last_words}" if finished.last_words else ""
     return ToolError(
-        f"{finished.argv[0]} {finished.outcome}{said}",
-        hint=f"to run it again: {finished.command}",
+        f"{finished.argv[0]} {finished.outcome}{said}\nto run it again: {finished.command}",
+        hint=hint,
         finished=finished,
     )
 

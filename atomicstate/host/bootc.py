@@ -34,6 +34,7 @@ _LIMIT = 60.0
 # A concurrent call of bootc waits for its lock, and a pull takes what it takes.
 _CHANGE_LIMIT = 3 * 3600.0
 _LOOK = "`ostree admin status` and `bootc status` show what is there"
+_TOGGLES = "`bootc status` shows whether a rollback is queued; `bootc rollback` changes that"
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 _NO_KEY = re.compile(r"no such metadata key", re.IGNORECASE)
 _NO_SPACE = re.compile(r"no space left|min-free-space|disk quota exceeded", re.IGNORECASE)
@@ -237,11 +238,15 @@ class BootcDeployer:
         if comes_next is not None and _is_of(comes_next, image):
             return
         if _NO_SPACE.search(finished.last_words):
-            raise NoSpaceError(f"no space left for the new deployment: {finished.last_words}")
+            raise NoSpaceError(
+                f"no space left for the new deployment: bootc {finished.outcome}:"
+                f" {finished.last_words}\nto run it again: {finished.command}"
+            )
         if finished.status != 0:
-            raise process.failure(finished)
+            raise _failure(finished)
         raise HostError(
-            f"bootc exited 0, and {image.reference} is not what boots next: {finished.last_words}",
+            f"bootc exited 0, and {image.reference} is not what boots next: {finished.last_words}"
+            f"\nto run it again: {finished.command}",
             hint="`bootc status` shows what is staged",
         )
 
@@ -314,9 +319,13 @@ class BootcDeployer:
         now = self._after(f"`bootc rollback` {finished.outcome}")
         if now.rollback_queued != before.rollback_queued:
             return
-        if finished.status != 0:
-            raise process.failure(finished)
-        raise HostError("bootc exited 0, and the order in which deployments boot is as it was")
+        said = f": {finished.last_words}" if finished.last_words else ""
+        # Not what to run again: who does so after it worked takes it back.
+        raise HostError(
+            f"`bootc rollback` {finished.outcome}, and the order in which deployments boot is as it"
+            f" was{said}",
+            hint=process.LIMIT_HINT if finished.limit is not None else _TOGGLES,
+        )
 
     def _after(self, what: str) -> Status:
         """The status after a change. Raises UnclearError where bootc does not tell it."""
@@ -376,7 +385,13 @@ class BootcOverlay:
             return
         finished = self._bootc.change("usr-overlay")
         if not self.state().active:
-            raise process.failure(finished)
+            raise _failure(finished)
+
+
+def _failure(finished: process.Finished) -> process.ToolError:
+    """The error for a change that failed: it may take as long as the user says."""
+    limited = finished.limit is not None
+    return process.failure(finished, hint=process.LIMIT_HINT if limited else None)
 
 
 def progress_of(line: str) -> tuple[float, str] | None:

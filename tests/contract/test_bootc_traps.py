@@ -93,7 +93,8 @@ def test_a_failure_after_the_staging_is_a_success(host, images, standin):
 
 def test_a_success_without_a_staging_is_a_failure(host, images, standin):
     standin("lost-staging")
-    with pytest.raises(HostError, match=r"exited 0, and .* is not what boots next"):
+    again = r"\nto run it again: bootc switch "
+    with pytest.raises(HostError, match=rf"(?s)exited 0, and .* is not what boots next.*{again}"):
         host.deployer.stage(images[1])
     assert names(host) == ("one", "", "one")
 

@@ -1,7 +1,11 @@
-"""Dropping a deployment by its place in OSTree's list, over an `ostree` of a few lines of shell."""
+"""What is made of tools that fail, over a `bootc` and an `ostree` of a few lines of shell.
+
+OSTree drops a deployment by its place in a list.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -9,8 +13,9 @@ import pytest
 
 from atomicstate import process
 from atomicstate.errors import HostError, UnclearError
-from atomicstate.host.bootc import Bootc
+from atomicstate.host.bootc import Bootc, BootcDeployer
 from atomicstate.host.bootc_status import Entry
+from atomicstate.host.ports import Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,3 +122,36 @@ def test_the_persons_limit_holds_for_the_drop(ostree, bootc, monkeypatch):
     with pytest.raises(HostError, match=r"was ended after 0\.5 seconds") as raised:
         bootc.undeploy(Entry(TWO, 0))
     assert "--tool-timeout" in raised.value.hint
+
+
+# bootc itself
+
+
+@pytest.fixture
+def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bootc: Bootc) -> BootcDeployer:
+    """A bootc that tells its status, and fails at all else."""
+    slots = {"booted": {"ostree": {"checksum": ONE}}, "rollback": {"ostree": {"checksum": TWO}}}
+    (tmp_path / "status.json").write_text(json.dumps({"status": slots}))
+    (tmp_path / "bootc").write_text(
+        f"#!/bin/sh\n[ $1 = status ] && exec cat {tmp_path}/status.json\n"
+        "echo 'error: not today' >&2; exit 1\n"
+    )
+    (tmp_path / "bootc").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return BootcDeployer(bootc)
+
+
+def test_a_switch_that_failed_tells_what_to_run_again_where_the_log_keeps_it(failing):
+    image = Image(f"sha256:{THREE}", "localhost/x:1", "", "amd64", {})
+    with pytest.raises(HostError) as raised:
+        failing.stage(image)
+    assert raised.value.message == (
+        "bootc exited 1: error: not today\n"
+        f"to run it again: bootc switch --transport containers-storage {THREE}"
+    )
+
+
+def test_a_rollback_that_failed_is_not_offered_to_be_run_again(failing):
+    with pytest.raises(HostError, match=r"exited 1, .* as it was: error: not today") as raised:
+        failing.rollback(TWO)
+    assert "run it again" not in raised.value.message + raised.value.hint
