@@ -10,6 +10,7 @@ from atomicstate.host import adoption, updates
 from atomicstate.host.bootc import Bootc, BootcDeployer, BootcOverlay
 from atomicstate.host.podman import PodmanBuilder
 from atomicstate.host.storage import Storage
+from atomicstate.host.working import BOOT_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,7 @@ class ThisMachine:
 
     def boot_id(self) -> str:
         """The kernel's id of this boot."""
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return BOOT_ID.read_text("ascii").strip()
 
     def mountinfo(self) -> str:
         """What is mounted, as this process sees it."""

@@ -314,11 +314,9 @@ def _child(verb: str, request: dict[str, Any], within: tuple[str, ...] = ()) -> 
     from atomicstate import process
 
     module = "atomicstate.host.ostree_child"
-    # The child finds this very package, wherever it was started from.
-    package = str(Path(__file__).resolve().parents[2])
     finished = process.run(
         [sys.executable, "-m", module, verb, json.dumps(request)],
-        within=("env", f"PYTHONPATH={package}", *within),
+        within=("env", f"PYTHONPATH={process.python_path()}", *within),
         timeout=process.time_limit(_LIMIT),
         check=False,
     )

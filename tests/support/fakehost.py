@@ -184,9 +184,6 @@ class FakeHost:
     def update(self, on_progress: Callable[[Progress], None]) -> None:
         self._effect("update")
 
-    def close(self) -> None:
-        """Nothing is open."""
-
     # -- builder -----------------------------------------------------------------------------
 
     def _image(self, tag: str, labels: Mapping[str, str], packages: frozenset[str]) -> Image:

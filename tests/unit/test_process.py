@@ -174,3 +174,17 @@ def test_a_time_limit_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("ATOMICSTATE_TOOL_TIMEOUT", text)
     with pytest.raises(ValidationError):
         time_limit(600.0)
+
+
+def test_standard_input_may_be_longer_than_a_pipe_holds(tools: Path) -> None:
+    content = b"x" * 300_000
+    assert run([tool(tools, "cat")], stdin=content).stdout == content
+
+
+def test_a_tool_that_reads_no_standard_input_is_ended_after_its_limit(tools: Path) -> None:
+    finished = run([tool(tools, "exec sleep 30")], stdin=b"x" * 300_000, timeout=0.5, check=False)
+    assert finished.limit == 0.5
+
+
+def test_an_empty_standard_input_ends_at_once(tools: Path) -> None:
+    assert run([tool(tools, "cat; echo end")], stdin=b"", timeout=20).text == "end\n"
