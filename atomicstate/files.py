@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import time
 from typing import TYPE_CHECKING
 
 from atomicstate import failpoints
 from atomicstate.errors import from_os_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
+_POLL = 0.05
 
 
 def fsync_directory(directory: Path) -> None:
@@ -67,6 +71,38 @@ def remove_abandoned(directory: Path) -> None:
         for path in directory.glob(".*.*.*.tmp"):
             if not _lives(path.name.split(".")[-3]):
                 path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait: float, busy: Callable[[int], Exception]) -> Iterator[int]:
+    """Hold the lock `path` inside the block; gives its descriptor, which no child inherits.
+
+    Where another process has it and keeps it for `wait` seconds, raises what `busy` makes of the
+    descriptor.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+    except OSError as error:
+        raise from_os_error(error, "open the lock", path) from error
+    try:
+        _take(descriptor, path, time.monotonic() + wait, busy)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, path: Path, deadline: float, busy: Callable[[int], Exception]) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline:
+                raise busy(descriptor) from error
+            time.sleep(_POLL)
+        except OSError as error:
+            raise from_os_error(error, "lock", path) from error
+        else:
+            return
 
 
 def _lives(process: str) -> bool:

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, Self
 
 from atomicstate import failpoints
@@ -29,7 +30,6 @@ from atomicstate.errors import HostError, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
 TAIL = 2000
 """Characters of a tool's last words that an error quotes."""
@@ -138,6 +138,13 @@ def _die_with(parent: int) -> Callable[[], None]:
     return arrange
 
 
+def python_path() -> str:
+    """PYTHONPATH for a child that is to find this very package, installed or not."""
+    parent = str(Path(__file__).resolve().parent.parent)
+    others = os.environ.get("PYTHONPATH", "")
+    return os.pathsep.join(filter(None, (parent, others)))
+
+
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     # A crash point is for this program alone, not for what it starts.
     inherited = {key: value for key, value in os.environ.items() if key != failpoints.VARIABLE}
@@ -239,31 +246,41 @@ def run(
 ) -> Finished:
     """Run `argv` to its end. With `check`, raises ToolError unless it exits 0.
 
-    `timeout` is in seconds; a tool that takes longer is ended, with its children. `stdin` is
-    for small input: what a pipe holds (64 KiB).
+    `timeout` is in seconds; a tool that takes longer is ended, with its children. `stdin` is what
+    it reads on its standard input, of any length, whether it reads it or not.
     """
-    process = start(
-        argv,
-        within=within,
-        env=env,
-        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-        cwd=cwd,
-    )
-    if stdin is not None and process.stdin is not None:
-        with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
-            pipe.write(stdin)
+    with _readable(stdin) as descriptor:
+        process = start(argv, within=within, env=env, stdin=descriptor, cwd=cwd)
     finished = _finish(process, _Call(argv, within, cwd, timeout), lambda _stream, _chunk: None)
     if check and finished.status != 0:
         raise failure(finished)
     return finished
 
 
-def failure(finished: Finished) -> ToolError:
-    """The error for a tool that ended badly: which, how, its last words, and how to run it."""
+@contextlib.contextmanager
+def _readable(content: bytes | None) -> Iterator[int]:
+    """A descriptor that gives `content`, and then its end: a file in memory, never a pipe.
+
+    A pipe takes no more than 64 KiB before somebody reads, and a tool need not.
+    """
+    if content is None:
+        yield subprocess.DEVNULL
+        return
+    with os.fdopen(os.memfd_create("stdin"), "w+b") as file:
+        file.write(content)
+        file.seek(0)
+        yield file.fileno()
+
+
+def failure(finished: Finished, *, hint: str | None = None) -> ToolError:
+    """The error for a tool that ended badly: which, how, its last words, and how to run it again.
+
+    All of it is in the message, which is what the log keeps of a step that failed.
+    """
     said = f": {finished.last_words}" if finished.last_words else ""
     return ToolError(
-        f"{finished.argv[0]} {finished.outcome}{said}",
-        hint=f"to run it again: {finished.command}",
+        f"{finished.argv[0]} {finished.outcome}{said}\nto run it again: {finished.command}",
+        hint=hint,
         finished=finished,
     )
 

@@ -34,6 +34,7 @@ _TIME = re.compile(
 )
 _NUMBER = re.compile(r"^ *(?:[+-] +|at +event |Event )?(\d+)\b")
 _TOOK = re.compile(r"\b\d+(\.\d+) s\b")
+_AGE = re.compile(r", \d+ days? old$")
 _LOGIN = re.compile(r", logged in as uid \d+")
 _ZONES = {len(text): text for text in ("", "+00:00", ".000 +0000")}
 _CHECKSUM = 12
@@ -107,7 +108,8 @@ class Tutorial:
         for line in text.splitlines():
             numbered = _NUMBER.match(line)
             number = int(numbered[1]) if numbered else number
-            lines.append(_times(_TOOK.sub(_duration, line), number))
+            same = _AGE.sub(", less than a day old", _TOOK.sub(_duration, line))
+            lines.append(_times(same, number))
         # Last: what stands for an id or a time is no checksum.
         return _HEX.sub(self._checksum, "\n".join(lines))
 

@@ -13,11 +13,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-import atomicstate
 from atomicstate import failpoints
 from atomicstate.catalog import dpkg, protocol
 from atomicstate.catalog.boot import is_boot_package
@@ -27,7 +26,15 @@ from atomicstate.catalog.protocol import Progress, Request
 from atomicstate.catalog.residue import Survey
 from atomicstate.errors import AptError, HostError, ValidationError
 from atomicstate.events.plan import Plan
-from atomicstate.process import LIMIT_HINT, ToolError, kill_group, run, start, time_limit
+from atomicstate.process import (
+    LIMIT_HINT,
+    ToolError,
+    kill_group,
+    python_path,
+    run,
+    start,
+    time_limit,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,15 +63,6 @@ class Catalog:
     def __init__(self, enter: Sequence[str], root: Path) -> None:
         self._enter = tuple(enter)
         self._root = root
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Nothing is held between calls: there for those who close what they opened."""
 
     def resolve(
         self,
@@ -161,7 +159,7 @@ class Catalog:
         module = (sys.executable, "-s", "-P", "-m", "atomicstate.catalog.survey")
         argv: list[str | Path] = [*self._enter, *module, self._root, *options]
         try:
-            found = run(argv, env=_python_path(), stdin=stdin, timeout=_QUERY_LIMIT)
+            found = run(argv, env=_environment(), stdin=stdin, timeout=_QUERY_LIMIT)
             return msgspec.json.decode(found.stdout, type=Survey)
         except (ToolError, msgspec.MsgspecError) as error:
             raise HostError(f"/etc and /var can't be looked through: {error}") from error
@@ -242,7 +240,7 @@ class Catalog:
                     *(sys.executable, "-s", "-P", "-m", "atomicstate.catalog.worker"),
                     *(str(sink), self._root),
                 ],
-                env=_python_path(),
+                env=_environment(),
                 stdin=question.fileno(),
                 stdout=output.fileno(),
                 stderr=output.fileno(),
@@ -254,14 +252,9 @@ def _ignore(_progress: Progress) -> None:
     """Nobody looks."""
 
 
-def _python_path() -> dict[str, str]:
-    """Let the worker find this very package, installed or not."""
-    parent = str(Path(atomicstate.__file__).resolve().parent.parent)
-    others = os.environ.get("PYTHONPATH", "")
-    return {
-        "PYTHONPATH": os.pathsep.join(filter(None, (parent, others))),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+def _environment() -> dict[str, str]:
+    """Let the worker find this very package, and leave nothing beside it."""
+    return {"PYTHONPATH": python_path(), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _lines(answers: BinaryIO, deadline: float) -> Iterator[bytes]:

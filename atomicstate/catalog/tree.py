@@ -8,7 +8,6 @@ left behind.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import signal
@@ -20,6 +19,7 @@ from atomicstate.catalog import dpkg
 from atomicstate.catalog.libapt import apt_pkg
 from atomicstate.errors import AptError, LockedError, NotPermittedError
 from atomicstate.files import write_atomically
+from atomicstate.mounting import MS_BIND, mount, unmount
 from atomicstate.process import Finished, run
 
 if TYPE_CHECKING:
@@ -32,11 +32,7 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 SERVICES_STAY_DOWN = b"#!/bin/sh\nexit 101\n"
 """invoke-rc.d and deb-systemd-invoke ask the policy program; 101: not allowed."""
 
-# Loaded before the chroot, where the outer machine's libc is still to be found.
-_libc = ctypes.CDLL(None, use_errno=True)
 _DESK = Path("/tmp")  # noqa: S108 - every tree has it; a file system of our own is laid over it
-_MS_BIND = 4096
-_MNT_DETACH = 2
 _KEPT = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 _KEPT_NOTE = ADMIN / "atomicstate-kept-configuration"
 _LOCKS = (ADMIN / "lock-frontend", ADMIN / "lock")
@@ -46,9 +42,7 @@ _FLOCK = "hhqqi"
 
 def uncover(root: Path) -> None:
     """Take what lies over /usr of `root` off, in this worker's namespace alone. Raises OSError."""
-    if _libc.umount2(os.fsencode(root / "usr"), _MNT_DETACH) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(root / "usr"))
+    unmount(root / "usr")
 
 
 def enter(root: Path) -> None:
@@ -60,7 +54,7 @@ def enter(root: Path) -> None:
         # The scripts see no process but theirs: their `pkill` reaches nothing outside.
         # Where the kernel does not let us, the tree's own /proc serves.
         with contextlib.suppress(OSError):
-            _mount("proc", Path("/proc"), "proc")
+            mount("proc", Path("/proc"), "proc")
     _clean_environment()
 
 
@@ -119,17 +113,6 @@ def _clean_environment() -> None:
     )
 
 
-def _mount(source: str, target: Path, kind: str, flags: int = 0) -> None:
-    """Mount, in this worker's namespace alone. Raises OSError."""
-    if _libc.mount(source.encode(), os.fsencode(target), kind.encode(), flags, b"") != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(target))
-
-
-def _unmount(target: Path) -> None:
-    _libc.umount2(os.fsencode(target), _MNT_DETACH)
-
-
 @contextlib.contextmanager
 def no_services() -> Iterator[None]:
     """Packages start and stop no service meanwhile.
@@ -144,7 +127,7 @@ def no_services() -> Iterator[None]:
         if own:
             _drop_policy()
         else:
-            _unmount(POLICY)
+            _uncover_policy()
 
 
 def _place_policy() -> bool:
@@ -153,15 +136,15 @@ def _place_policy() -> bool:
     try:
         if own:
             POLICY.touch(0o644)
-        _mount("tmpfs", _DESK, "tmpfs")
+        mount("tmpfs", _DESK, "tmpfs")
         try:
             program = _DESK / POLICY.name
             program.write_bytes(SERVICES_STAY_DOWN)
             program.chmod(0o755)
-            _mount(str(program), POLICY, "none", _MS_BIND)
+            mount(str(program), POLICY, "none", MS_BIND)
         finally:
             # The bind mount keeps the file.
-            _unmount(_DESK)
+            unmount(_DESK)
     except OSError as error:
         raise AptError(
             f"can't keep packages from starting services ({error.strerror}); nothing was changed"
@@ -174,9 +157,15 @@ def _is_mount_point_of_ours() -> bool:
     return state.st_size == 0 and not state.st_mode & 0o111
 
 
-def _drop_policy() -> None:
+def _uncover_policy() -> None:
     with contextlib.suppress(OSError):
-        _unmount(POLICY)
+        # It may be a link, as `alternatives` makes them: the mount lies on what that leads to.
+        unmount(POLICY.resolve())
+
+
+def _drop_policy() -> None:
+    _uncover_policy()
+    with contextlib.suppress(OSError):
         if _is_mount_point_of_ours():
             POLICY.unlink()
 

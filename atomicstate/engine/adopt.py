@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atomicstate.engine.base import record_base
+from atomicstate.engine.observe import refuse_incompatible
 from atomicstate.engine.results import AdoptResult
 from atomicstate.engine.unfinished import warn_unfinished
 from atomicstate.errors import ImageError, NoOperationError, ValidationError
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 def adopt(session: Session, reporter: Reporter) -> AdoptResult:
     """Record that what boots next is ours, as a base; what is wanted is pending on top of it.
 
-    Raises NoOperationError where it is ours already, ImageError where its image is not in this
-    host's storage: an image of ours could not be built on it.
+    Raises NoOperationError where it is ours already, HostError where the host can't change it, and
+    ImageError where its image is not in this host's storage: an image of ours could not be built
+    on it.
     """
     with session.recording():
         system = session.observe()
@@ -32,6 +34,7 @@ def adopt(session: Session, reporter: Reporter) -> AdoptResult:
             raise NoOperationError(
                 "what boots next is atomicstate's own: there is nothing to adopt"
             )
+        refuse_incompatible(session.host_status())
         image = _image_of(session, found)
         reference = _name(found, image)
         body = DeploymentAdopted(

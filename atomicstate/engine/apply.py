@@ -9,6 +9,7 @@ import msgspec
 from atomicstate.engine import documents, together, transactions
 from atomicstate.engine.apply_steps import ApplyTransaction
 from atomicstate.engine.drift import remind
+from atomicstate.engine.observe import refuse_incompatible
 from atomicstate.engine.origin import adopted
 from atomicstate.engine.pending import results_of
 from atomicstate.engine.recipe_folder import RECIPE, file_digest
@@ -36,10 +37,10 @@ if TYPE_CHECKING:
 def propose(session: Session, request: Request = EVERYTHING) -> ApplyProposal:
     """What an apply of what `request` selects would do, by default of all that is pending.
 
-    Raises InterruptedWorkError, ConflictError (what boots next is foreign, something staged would
-    be lost, or a part can't be applied without another), NoOperationError, AptError (libapt says
-    that a part would mean something else), and what a word of the request that means nothing
-    raises.
+    Raises InterruptedWorkError, HostError (the host can't change what is deployed), ConflictError
+    (what boots next is foreign, something staged would be lost, or a part can't be applied without
+    another), NoOperationError, AptError (libapt says that a part would mean something else), and
+    what a word of the request that means nothing raises.
     """
     system, proposal = _previewed(session, request)
     then = system.selection(proposal.parent).union(proposal.add).difference(proposal.drop)
@@ -55,6 +56,7 @@ def preview(session: Session, request: Request) -> ApplyProposal:
 def _previewed(session: Session, request: Request) -> tuple[System, ApplyProposal]:
     system = session.observe()
     refuse_unfinished(session, system)
+    refuse_incompatible(session.host_status(), discard_staged=request.discard_staged)
     system, parent = _parent(session, system, request)
     there = system.selection(parent)
     waiting, back = against(system, there), held(system, there)
@@ -80,6 +82,7 @@ def run(session: Session, proposal: ApplyProposal, reporter: Reporter) -> ApplyR
     """`carry_out`, where the pipeline's lock is held."""
     system = session.observe()
     refuse_unfinished(session, system)
+    refuse_incompatible(session.host_status(), discard_staged=bool(proposal.discards))
     if proposal.parent not in system.selections:
         system = session.observe_whole()
     chosen, pinned = proposal.actions_by_number, proposal.pinned
@@ -109,9 +112,10 @@ def result_of(session: Session, transaction: str, begun: TransactionBegun) -> Ap
     )
 
 
-def require_own(system: System) -> None:
+def require_own(session: Session, system: System) -> None:
     """Raises ConflictError where a plain apply can't go on from what boots next: it is foreign, or
-    something else is staged that would be lost."""
+    something else is staged that would be lost; HostError where the host can't change it."""
+    refuse_incompatible(session.host_status())
     parent = boots_next(system)
     if parent is None:
         raise _foreign(system)

@@ -83,7 +83,7 @@ def propose_switch(session: Session, reference: str) -> BaseSet:
     """The change of base that `switch` is about to make: raises what `propose` and `apply` do."""
     system = session.observe()
     refuse_unfinished(session, system)
-    apply.require_own(system)
+    apply.require_own(session, system)
     return _proposal(session, system, reference)
 
 

@@ -100,6 +100,11 @@ def status(session: Session) -> Finding:
     return _finding(session, _load(session))
 
 
+def is_under_way(session: Session) -> bool:
+    """Whether one was started, and not ended."""
+    return _path(session).exists()
+
+
 def reset(session: Session) -> None:
     """End it, and drop the images that it built. Raises NotFoundError."""
     _load(session)
@@ -123,6 +128,8 @@ def run(session: Session, argv: Sequence[str], reporter: Reporter) -> Finding:
         raise ValidationError("a command is missing: what shall tell good from bad?")
     with session.pipeline():
         state = _load(session)
+        # An image that a power cut may have damaged gives no verdict.
+        session.host.builder.clean()
         while (middle := _middle(state)) is not None:
             left = len(_suspects(state))
             reporter.note(f"{left} actions can have done it: trying the state after event {middle}")

@@ -235,6 +235,8 @@ class _Build:
     def _image(self, made: documents.Build, labels: Mapping[str, str]) -> Image:
         """The image: found by what it is made of, else built."""
         builder = self._host.builder
+        # First what a killed build left, and what a power cut may have damaged.
+        builder.clean()
         if (found := builder.find(labels)) is not None:
             return found
         directory = self._sandbox.state / "replay"

@@ -30,7 +30,7 @@ def propose(session: Session) -> LeaveProposal:
     # All of it: what the view lets go, since a later action outweighs it, would come back.
     system = session.observe_whole()
     refuse_unfinished(session, system)
-    apply.require_own(system)
+    apply.require_own(session, system)
     void = _besides_the_base(system)
     if not void and not pending(system):
         raise NoOperationError("the plain base boots next, and nothing else is wanted")
@@ -55,7 +55,7 @@ def carry_out(session: Session, proposal: LeaveProposal, reporter: Reporter) -> 
         with session.recording():
             system = session.observe_whole()
             refuse_unfinished(session, system)
-            apply.require_own(system)
+            apply.require_own(session, system)
             void = tuple(item.seq for item in proposal.actions)
             if void != _besides_the_base(system):
                 raise ConflictError(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from atomicstate.errors import HostError
 from atomicstate.events.bodies import HostBooted, HostObserved
 
 if TYPE_CHECKING:
@@ -56,3 +59,21 @@ def _named(deployment: Deployment | None, log_id: str) -> tuple[str, str]:
     if deployment is None:
         return "", ""
     return deployment.checksum, deployment.transaction_of(log_id)
+
+
+def refuse_incompatible(status: HostStatus, *, discard_staged: bool = False) -> None:
+    """Raises HostError where the host's tool can't change what is booted, or what boots next.
+
+    Asked before anything is built or recorded for it. With `discard_staged` what is staged is given
+    up, and does not count.
+    """
+    if discard_staged:
+        status = msgspec.structs.replace(status, staged=None)
+    for name, found in (("is booted", status.booted), ("boots next", status.boots_next)):
+        if found is not None and found.incompatible:
+            raise HostError(
+                f"{status.driver} calls what {name} ({found.checksum[:12]}) incompatible: it can't"
+                " change it, because packages were layered on it or its origin was edited; nothing"
+                " was changed",
+                hint="undo that (`rpm-ostree reset`, say), reboot, and try again",
+            )

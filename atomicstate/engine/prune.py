@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atomicstate.engine import leftovers
+from atomicstate.engine import bisect, leftovers, transactions
 from atomicstate.engine.results import PruneObject, PruneProposal, PruneResult
 from atomicstate.engine.runner import Answer, Effect, Runner
 from atomicstate.engine.unfinished import refuse_unfinished
@@ -33,8 +33,8 @@ DEPLOYMENT = "deployment"
 
 
 def propose(session: Session, keep: int = KEEP) -> PruneProposal:
-    """What nothing refers to: no deployment, no open transaction, no base that is still used, and
-    none of the `keep` newest transactions. Raises InterruptedWorkError.
+    """What nothing refers to: no deployment, no open transaction, no tag, no base that is still
+    used, no bisection, and none of the `keep` newest transactions. Raises InterruptedWorkError.
     """
     system = session.observe()
     refuse_unfinished(session, system)
@@ -157,13 +157,18 @@ def _unused(session: Session, system: System, keep: int) -> list[PruneObject]:
     gone = [item for item in status.others if item.transaction_of(log_id) and not item.pinned]
     images = session.host.builder.images({LABEL_LOG: log_id})
     kept = [item for item in status.all if item not in gone]
-    transactions = _transactions(system, kept, log_id) | _newest(system, images, keep)
+    needed_by = _transactions(system, kept, log_id) | _newest(system, images, keep)
+    needed_by |= _tagged(session, system)
     ids = _bases(system) | {item.image_digest for item in kept}
-    unused = [
-        image
-        for image in reversed(images)
-        if image.id not in ids and image.labels.get(LABEL_TRANSACTION, "") not in transactions
-    ]
+    bisecting = bisect.is_under_way(session)
+    unused = []
+    for image in reversed(images):
+        tried = bisecting and bisect.LABEL_BISECT in image.labels
+        if tried or image.id in ids or image.labels.get(LABEL_TRANSACTION) in needed_by:
+            # What it was built on is older, and comes later.
+            ids.add(image.labels.get(LABEL_BASE, ""))
+        else:
+            unused.append(image)
     return [
         *(PruneObject(DEPLOYMENT, item.checksum, item.transaction_of(log_id), 0) for item in gone),
         *(
@@ -178,7 +183,25 @@ def _transactions(system: System, kept: Iterable[Deployment], log_id: str) -> se
     found = {item.transaction_of(log_id) for item in kept}
     for transaction, item in system.open.items():
         found |= {transaction, item.begun.target, item.begun.parent}
-    return found | {system.dropped}
+    # No transaction is none of them: a bisection's images have none.
+    return (found | {system.dropped}) - {""}
+
+
+def _tagged(session: Session, system: System) -> set[str]:
+    """The transactions whose images bear a tag.
+
+    A tag on an event of an apply, or of a deploy, names the image which that staged; on any other
+    event the one that booted next there.
+    """
+    found = set()
+    for seq in set(system.tags.values()):
+        event, _hash = session.log.get(seq)
+        named = transactions.matching(session, event.transaction)
+        if named and named[0].begun.mode in (table.APPLY, table.DEPLOY):
+            found.add(named[0].made_by)
+        else:
+            found.add(session.system_at(seq).host.boots_next[1])
+    return found - {""}
 
 
 def _bases(system: System) -> set[str]:
@@ -199,7 +222,7 @@ def _newest(system: System, images: Iterable[Image], keep: int) -> set[str]:
         # Of one that was let go the view has no number: it is older than all that it has.
         return known[transaction].begun if transaction in known else 0, transaction
 
-    made = {image.labels.get(LABEL_TRANSACTION, "") for image in images}
+    made = {image.labels.get(LABEL_TRANSACTION, "") for image in images} - {""}
     newest = sorted(made, key=place, reverse=True)
     return set(newest[:keep])
 

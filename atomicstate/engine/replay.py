@@ -133,7 +133,7 @@ def require_appliable(session: Session) -> None:
     """Raises what an apply would, before anything is recorded for it."""
     system = session.observe()
     refuse_unfinished(session, system)
-    apply.require_own(system)
+    apply.require_own(session, system)
 
 
 def apply_all(session: Session, restored: Restored, reporter: Reporter) -> Restored:

@@ -91,7 +91,8 @@ class StatusResult(Struct, frozen=True):
     `base_created` is when the image of the base was made (RFC 3339), None where that is not known.
     `dropped` is the transaction whose staged deployment did not come up, `dropped_why` why `resume`
     does not stage it again.
-    `drift` says which files of the recipe were edited and not taken in.
+    `drift` says which files of the recipe were edited and not taken in. `warnings` are sentences on
+    what is in the way on this host.
     """
 
     state: str
@@ -108,6 +109,7 @@ class StatusResult(Struct, frozen=True):
     broken: str | None = None
     dropped_why: str | None = None
     drift: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class PackageProposal(Struct, frozen=True):
@@ -315,8 +317,9 @@ class RollbackProposal(Struct, frozen=True):
 
     `mode` is rollback (another deployment is first), unstage (what is staged goes) or deploy (an
     earlier image is staged again). `held` are the numbers of the `actions` that it takes away,
-    `drops` is the staged deployment that goes. `etc`: "as-it-was", that deployment's own, or
-    "merged", today's. `known`: what the target holds is known.
+    `drops` is the staged deployment that goes. `etc`: "as-it-was", that deployment's own,
+    "as-it-is", since that is what is booted, or "merged", today's. `known`: what the target holds
+    is known.
     """
 
     mode: str

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from atomicstate.host.ports import Deployment, HostStatus
     from atomicstate.projectors.system import System
 
+AS_IT_IS = "as-it-is"
 AS_IT_WAS = "as-it-was"
 MERGED = "merged"
 _SHOWN = 12
@@ -144,7 +145,7 @@ def _one_back(session: Session, system: System, status: HostStatus) -> RollbackP
         )
     if slot is None:
         raise NotFoundError("there is no deployment to go back to: nothing was changed")
-    return _proposal(session, system, table.ROLLBACK, slot, AS_IT_WAS)
+    return _proposal(session, system, table.ROLLBACK, status, slot)
 
 
 def _to(session: Session, status: HostStatus, text: str) -> RollbackProposal:
@@ -167,7 +168,7 @@ def _to_deployment(session: Session, status: HostStatus, found: Deployment) -> R
         raise NoOperationError(f"{found.checksum[:_SHOWN]} boots next already: nothing was changed")
     system = session.observe()
     if status.staged is None:
-        return _proposal(session, system, table.ROLLBACK, found, AS_IT_WAS)
+        return _proposal(session, system, table.ROLLBACK, status, found)
     proposal = _unstaging(session, system, status, status.staged)
     if proposal.target.checksum != found.checksum:
         raise ConflictError(
@@ -212,15 +213,15 @@ def _unstaging(
     without = status.rollback if status.rollback_queued else status.booted
     if without is None:
         raise NotFoundError("nothing is booted here that could be gone back to")
-    return _proposal(session, system, table.UNSTAGE, without, AS_IT_WAS, drops=staged.checksum)
+    return _proposal(session, system, table.UNSTAGE, status, without, drops=staged.checksum)
 
 
 def _proposal(
     session: Session,
     system: System,
     mode: str,
+    status: HostStatus,
     target: Deployment,
-    etc: str,
     *,
     drops: str = "",
 ) -> RollbackProposal:
@@ -233,7 +234,7 @@ def _proposal(
         mode=mode,
         target=TargetResult(target.checksum, transaction or None),
         held=[item.seq for item in held],
-        etc=etc,
+        etc=AS_IT_IS if target == status.booted else AS_IT_WAS,
         actions=results_of(session, held),
         drops=drops,
         known=key is not None,

@@ -62,6 +62,7 @@ def status(session: Session) -> StatusResult:
         broken=system.broken or None,
         dropped_why=why_not_staged(system) or None,
         drift=drift(session, system),
+        warnings=session.host.notices(),
     )
 
 

@@ -358,9 +358,9 @@ class HostObserved(Body, frozen=True, array_like=True, gc=False, tag="host.obser
 
 
 class HostBooted(Body, frozen=True, array_like=True, gc=False, tag="host.booted"):
-    """A new boot instance came up with the deployment `checksum` of the transaction `transaction`.
+    """A new boot instance came up with the deployment `booted`; the overlay before it is gone.
 
-    The deployments' fields are as in `host.observed`; the overlay of the boot before is gone.
+    The fields are as in `host.observed`.
     """
 
     booted: str

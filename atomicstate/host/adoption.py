@@ -21,11 +21,6 @@ _STORAGE = "containers-storage"
 def check_deployment(status: Status) -> None:
     """Raise HostError for a booted deployment that bootc can't replace by an image of ours."""
     booted = status.booted
-    if booted is None:
-        raise HostError(
-            "bootc knows of no booted deployment: there is nothing to adopt",
-            hint="`bootc status` says how this machine was started",
-        )
     if booted.incompatible:
         raise HostError(
             "bootc calls the booted deployment incompatible: it can't change it, because packages "

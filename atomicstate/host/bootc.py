@@ -27,15 +27,14 @@ if TYPE_CHECKING:
 
     from atomicstate.host.ports import Image
 
-TIMER = "bootc-fetch-apply-updates.timer"
-"""Runs `bootc upgrade --apply`, which reboots."""
-
 _CONFIG = "ostree.container.image-config"
 _MANIFEST = "ostree.manifest"
 _Document = TypeVar("_Document")
 _LIMIT = 60.0
 # A concurrent call of bootc waits for its lock, and a pull takes what it takes.
 _CHANGE_LIMIT = 3 * 3600.0
+_LOOK = "`ostree admin status` and `bootc status` show what is there"
+_TOGGLES = "`bootc status` shows whether a rollback is queued; `bootc rollback` changes that"
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 _NO_KEY = re.compile(r"no such metadata key", re.IGNORECASE)
 _NO_SPACE = re.compile(r"no space left|min-free-space|disk quota exceeded", re.IGNORECASE)
@@ -142,28 +141,52 @@ class Bootc:
         text = finished.text.strip()
         return int(text) if text.isdecimal() else 0
 
-    def updates_itself(self) -> bool:
-        """Whether the timer of bootc that upgrades and reboots is enabled."""
-        finished = self.run("systemctl", "is-enabled", TIMER)
-        return finished.text.strip() in ("enabled", "enabled-runtime")
-
     def undeploy(self, entry: Entry) -> None:
-        """Drop the deployment `entry`. Raises HostError where OSTree lists no such one, or two."""
+        """Drop the deployment `entry`. Raises HostError where OSTree lists no such one, or two,
+        and where it lists it still; UnclearError where it does not list any more.
+
+        OSTree takes the place in its list, not a name: a command that dropped one deployment drops
+        another one when it is given again. So it is never given as what to run again.
+        """
+        wanted = f"{entry.checksum}.{entry.serial}"
+        before = self._listed()
+        if before.count(wanted) != 1:
+            raise HostError(
+                f"`ostree admin status` does not list {wanted[:12]} once: nothing was dropped",
+                hint=_LOOK,
+            )
+        failpoints.reach("deployment.dropping")
+        # It waits while bootc changes something, as bootc does.
+        finished = process.run(
+            ["ostree", "admin", "undeploy", str(before.index(wanted))],
+            env=self.machine.environment,
+            timeout=process.time_limit(_CHANGE_LIMIT),
+            check=False,
+        )
+        failpoints.reach("deployment.dropped")
+        how = f"`ostree admin undeploy` {finished.outcome}"
+        try:
+            after = self._listed()
+        except HostError as error:
+            raise UnclearError(
+                f"{how}, and what is deployed can't be read: {error.message}"
+            ) from error
+        if wanted not in after:
+            return
+        said = f": {finished.last_words}" if finished.last_words else ""
+        gone = [name for name in before if name not in after]
+        lost = f" but {gone[0][:12]} is not: the list changed meanwhile" if gone else ""
+        raise HostError(
+            f"{how}, and the deployment {wanted[:12]} is there still{lost}{said}",
+            hint=process.LIMIT_HINT if finished.limit is not None else _LOOK,
+        )
+
+    def _listed(self) -> list[str]:
+        """Probe: the deployments by name, each at its place in OSTree's list. Raises HostError."""
         listed = self.run("ostree", "admin", "status")
         if listed.status != 0:
             raise process.failure(listed)
-        names = [name for _stateroot, name in _LISTED.findall(listed.text)]
-        wanted = f"{entry.checksum}.{entry.serial}"
-        if names.count(wanted) != 1:
-            raise HostError(
-                f"`ostree admin status` does not list {wanted[:12]} once: nothing was dropped",
-                hint="`ostree admin status` and `bootc status` show what is there",
-            )
-        failpoints.reach("deployment.dropping")
-        finished = self.run("ostree", "admin", "undeploy", str(names.index(wanted)))
-        failpoints.reach("deployment.dropped")
-        if finished.status != 0:
-            raise process.failure(finished)
+        return [name for _stateroot, name in _LISTED.findall(listed.text)]
 
 
 class BootcDeployer:
@@ -215,11 +238,15 @@ class BootcDeployer:
         if comes_next is not None and _is_of(comes_next, image):
             return
         if _NO_SPACE.search(finished.last_words):
-            raise NoSpaceError(f"no space left for the new deployment: {finished.last_words}")
+            raise NoSpaceError(
+                f"no space left for the new deployment: bootc {finished.outcome}:"
+                f" {finished.last_words}\nto run it again: {finished.command}"
+            )
         if finished.status != 0:
-            raise process.failure(finished)
+            raise _failure(finished)
         raise HostError(
-            f"bootc exited 0, and {image.reference} is not what boots next: {finished.last_words}",
+            f"bootc exited 0, and {image.reference} is not what boots next: {finished.last_words}"
+            f"\nto run it again: {finished.command}",
             hint="`bootc status` shows what is staged",
         )
 
@@ -292,9 +319,13 @@ class BootcDeployer:
         now = self._after(f"`bootc rollback` {finished.outcome}")
         if now.rollback_queued != before.rollback_queued:
             return
-        if finished.status != 0:
-            raise process.failure(finished)
-        raise HostError("bootc exited 0, and the order in which deployments boot is as it was")
+        said = f": {finished.last_words}" if finished.last_words else ""
+        # Not what to run again: who does so after it worked takes it back.
+        raise HostError(
+            f"`bootc rollback` {finished.outcome}, and the order in which deployments boot is as it"
+            f" was{said}",
+            hint=process.LIMIT_HINT if finished.limit is not None else _TOGGLES,
+        )
 
     def _after(self, what: str) -> Status:
         """The status after a change. Raises UnclearError where bootc does not tell it."""
@@ -303,9 +334,7 @@ class BootcDeployer:
         except HostError as error:
             raise UnclearError(f"{what}, and its status can't be read: {error.message}") from error
 
-    def _boot(self, booted: Entry | None) -> BootInstance | None:
-        if booted is None:
-            return None
+    def _boot(self, booted: Entry) -> BootInstance:
         return BootInstance(
             self._bootc.machine.boot_id(),
             self._bootc.soft_reboots(),
@@ -356,7 +385,13 @@ class BootcOverlay:
             return
         finished = self._bootc.change("usr-overlay")
         if not self.state().active:
-            raise process.failure(finished)
+            raise _failure(finished)
+
+
+def _failure(finished: process.Finished) -> process.ToolError:
+    """The error for a change that failed: it may take as long as the user says."""
+    limited = finished.limit is not None
+    return process.failure(finished, hint=process.LIMIT_HINT if limited else None)
 
 
 def progress_of(line: str) -> tuple[float, str] | None:

@@ -6,10 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from atomicstate.host import adoption
-from atomicstate.host.bootc import TIMER, Bootc, BootcDeployer, BootcOverlay
+from atomicstate.host import adoption, updates
+from atomicstate.host.bootc import Bootc, BootcDeployer, BootcOverlay
 from atomicstate.host.podman import PodmanBuilder
 from atomicstate.host.storage import Storage
+from atomicstate.host.working import BOOT_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,7 @@ class ThisMachine:
 
     def boot_id(self) -> str:
         """The kernel's id of this boot."""
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return BOOT_ID.read_text("ascii").strip()
 
     def mountinfo(self) -> str:
         """What is mounted, as this process sees it."""
@@ -55,20 +56,16 @@ class BootcHost:
 
     def check(self) -> tuple[str, ...]:
         """What will be in the way here. Raises HostError where the host can't be adopted."""
-        return check(self._bootc, etc=Path("/etc"), var=Path("/var"))
+        check(self._bootc, etc=Path("/etc"), var=Path("/var"))
+        return self.notices()
+
+    def notices(self) -> tuple[str, ...]:
+        """What is in the way here."""
+        return updates.notices(Path("/"))
 
 
-def check(bootc: Bootc, *, etc: Path, var: Path) -> tuple[str, ...]:
-    """What will be in the way on a bootc host with these folders, as sentences.
-
-    Raises HostError where it can't be adopted.
-    """
+def check(bootc: Bootc, *, etc: Path, var: Path) -> None:
+    """Raise HostError where a bootc host with these folders can't be adopted."""
     adoption.check_deployment(bootc.status())
     adoption.check_package_database(var)
     adoption.check_image_policy(etc / _POLICY)
-    if not bootc.updates_itself():
-        return ()
-    return (
-        f"{TIMER} is enabled: it may stage another image and reboot at any time; "
-        f"`systemctl disable --now {TIMER}` ends that",
-    )

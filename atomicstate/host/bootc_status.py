@@ -1,7 +1,8 @@
 """What `bootc status --format json --format-version 1` says, in the driver's words.
 
 An absent key means the same as null, and a key that is not known here means nothing: both come
-with other versions of bootc.
+with other versions of bootc. But no answer is never taken for "nothing is there": this driver is
+for a machine that booted a deployment, so a status that names none is no status.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class UsrOverlay(Struct, frozen=True):
 class Status(Struct, frozen=True):
     """The deployments, and the overlay where bootc tells of one."""
 
-    booted: Entry | None = None
+    booted: Entry
     staged: Entry | None = None
     rollback: Entry | None = None
     rollback_queued: bool = False
@@ -54,7 +55,7 @@ class Status(Struct, frozen=True):
 
 
 def parse(content: bytes) -> Status:
-    """The status in `content`. Raises HostError for what is not one."""
+    """The status in `content`. Raises HostError for what is not one, or names nothing booted."""
     try:
         found = msgspec.json.decode(content, type=_Host).status
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -62,10 +63,14 @@ def parse(content: bytes) -> Status:
             f"`bootc status` gave an answer that can't be read: {error}",
             hint="`bootc status` shows what it says; its version may be too new or too old",
         ) from error
-    if found is None:
-        return Status()
+    booted = _entry(found.booted) if found is not None else None
+    if found is None or booted is None:
+        raise HostError(
+            "`bootc status` names no booted deployment, so what is deployed here can't be told",
+            hint="`bootc status` says how this machine was started, and whether bootc can drive it",
+        )
     return Status(
-        booted=_entry(found.booted),
+        booted=booted,
         staged=_entry(found.staged),
         rollback=_entry(found.rollback),
         rollback_queued=bool(found.rollback_queued),

@@ -1,7 +1,4 @@
-"""Mounting, and what is mounted: mount(2) itself and /proc/self/mountinfo.
-
-System calls, not mount(8): a dozen mounts in one process, and errors that carry their number.
-"""
+"""What is mounted, as /proc/self/mountinfo tells, and mounting (mounting.py) on top of that."""
 
 from __future__ import annotations
 
@@ -12,15 +9,34 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
-MS_RDONLY = 1
-MS_NOSUID = 2
-MS_NODEV = 4
-MS_NOEXEC = 8
-MS_REMOUNT = 32
-MS_BIND = 4096
-MS_PRIVATE = 1 << 18
-_MNT_DETACH = 2
-_UMOUNT_NOFOLLOW = 8
+from atomicstate.mounting import (
+    MS_BIND,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_RDONLY,
+    MS_REMOUNT,
+    check,
+    mount,
+    unmount,
+)
+
+__all__ = [
+    "MS_NODEV",
+    "MS_NOEXEC",
+    "MS_NOSUID",
+    "MS_PRIVATE",
+    "Mount",
+    "bind",
+    "mount",
+    "mountinfo_of",
+    "mounts_below",
+    "parse_mountinfo",
+    "unmount",
+    "unmount_below",
+]
+
 _CLONE_FS = 0x200
 _CLONE_NEWNS = 0x20000
 
@@ -34,32 +50,6 @@ class Mount(NamedTuple):
     point: Path
     file_system: str
     options: frozenset[str]
-
-
-def mount(source: str, target: Path | str, kind: str, flags: int = 0, options: str = "") -> None:
-    """mount(2). Raises OSError, with the mount point as its file name."""
-    done = _libc.mount(
-        os.fsencode(source),
-        os.fsencode(target),
-        kind.encode(),
-        ctypes.c_ulong(flags),
-        os.fsencode(options) if options else None,
-    )
-    _check(done, target)
-
-
-def unmount(target: Path) -> None:
-    """Take the topmost mount off `target`; what still uses it keeps it, out of sight.
-
-    Raises OSError.
-    """
-    _check(_libc.umount2(os.fsencode(target), _MNT_DETACH | _UMOUNT_NOFOLLOW), target)
-
-
-def _check(done: int, target: Path | str) -> None:
-    if done != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(target))
 
 
 def bind(source: Path, target: Path, *, read_only: bool = False) -> None:
@@ -97,8 +87,8 @@ def _look(namespace: Path) -> str:
     descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
     try:
         # A thread that shares its root and working directory with others may not move.
-        _check(_libc.unshare(_CLONE_FS), namespace)
-        _check(_libc.setns(descriptor, _CLONE_NEWNS), namespace)
+        check(_libc.unshare(_CLONE_FS), namespace)
+        check(_libc.setns(descriptor, _CLONE_NEWNS), namespace)
     finally:
         os.close(descriptor)
     return Path("/proc/thread-self/mountinfo").read_text("utf-8", "surrogateescape")

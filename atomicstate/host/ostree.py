@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from atomicstate import failpoints
-from atomicstate.errors import CorruptError, HostError, ImageError, NoSpaceError
+from atomicstate.errors import AtomicstateError, CorruptError, HostError, ImageError, NoSpaceError
 from atomicstate.host.deployments import Located, read_deployments, render_origin
 from atomicstate.host.ports import Deployment, HostStatus, Image
 
@@ -204,12 +204,13 @@ class OstreeDeployer:
 
     def _prune(self) -> None:
         """Take away what neither a deployment nor the staged record names; never raises."""
-        staged = self._system.staged()
-        keep = [staged.checksum] if staged else []
         try:
+            staged = self._system.staged()
+            keep = [staged.checksum] if staged else []
             _change("prune", {"sysroot": str(self._system.sysroot), "keep": keep})
-        except HostError:
-            # Garbage, not a wrong state: every later staging and reboot prunes again.
+        except AtomicstateError:
+            # Garbage, not a wrong state: every later staging and reboot prunes again. And while
+            # what is staged can't be told, nothing may go.
             return
 
 
@@ -313,11 +314,9 @@ def _child(verb: str, request: dict[str, Any], within: tuple[str, ...] = ()) -> 
     from atomicstate import process
 
     module = "atomicstate.host.ostree_child"
-    # The child finds this very package, wherever it was started from.
-    package = str(Path(__file__).resolve().parents[2])
     finished = process.run(
         [sys.executable, "-m", module, verb, json.dumps(request)],
-        within=("env", f"PYTHONPATH={package}", *within),
+        within=("env", f"PYTHONPATH={process.python_path()}", *within),
         timeout=process.time_limit(_LIMIT),
         check=False,
     )

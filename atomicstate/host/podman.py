@@ -19,10 +19,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from atomicstate import failpoints, process
-from atomicstate.errors import (
-    ContainerError,
-    ImageError,
-)
+from atomicstate.errors import AtomicstateError, ContainerError, ImageError
 from atomicstate.host.layers import LayeredTree
 from atomicstate.host.podman_answers import Driver, Inspected, Listed, read
 from atomicstate.host.ports import LABEL_LOG, TreeEntry
@@ -48,6 +45,12 @@ def _is_whole(image: Listed) -> bool:
     """Whether it is what its Containerfile describes, to the end: such a one has its name."""
     labels = image.labels or {}
     return LABEL_RENDERER not in labels or (LABEL_WHOLE in labels and bool(image.names))
+
+
+def _failure(finished: process.Finished, looking: str) -> AtomicstateError:
+    """The error for a look that failed: nothing was to be changed by it."""
+    hint = "`atomicstate resume` clears away what a build that was cut short left half made"
+    return failure(finished, looking, hint=hint if is_broken(finished) else None)
 
 
 class Layers(Struct, frozen=True):
@@ -88,7 +91,7 @@ class PodmanBuilder:
                     f"there is no image {reference!r} in the storage of this host",
                     hint="build it, or import it with `podman --root`",
                 )
-            raise failure(finished, f"looking for the image {reference}")
+            raise _failure(finished, f"looking for the image {reference}")
         return read(finished, tuple[Inspected])[0].image(reference)
 
     def find(self, labels: Mapping[str, str]) -> Image | None:
@@ -101,13 +104,13 @@ class PodmanBuilder:
 
         Not those that a build keeps for the next one, or left when it was cut short: podman gives
         them all the labels of its command line, but the file itself has not come to its last one.
+        What a power cut may have damaged is among them until `clean`.
         """
-        self._working.distrust()
         # By name alone: podman takes a value for a pattern, and divides it at commas.
         filters = [f"--filter=label={key}" for key in sorted(labels)]
         finished = self._run("images", "--no-trunc", "--format=json", *filters)
         if finished.status != 0:
-            raise failure(finished, "listing the images")
+            raise _failure(finished, "listing the images")
         wanted = labels.items()
         ids = {
             item.id: item.created
@@ -119,7 +122,7 @@ class PodmanBuilder:
     def pull(self, reference: str, on_line: Callable[[str], None]) -> None:
         """Fetch what `reference` names in its registry now; one of localhost has none.
 
-        Raises ImageError, ContainerError, NoSpaceError.
+        What was fetched is durable then. Raises ImageError, ContainerError, NoSpaceError.
         """
         if check_reference(reference).startswith("localhost/"):
             return
@@ -127,6 +130,8 @@ class PodmanBuilder:
         finished = process.stream(argv, on_line, timeout=process.time_limit(LIMIT))
         if finished.status != 0:
             raise failure(finished, f"pulling {reference}")
+        # Podman flushes no layer, and what it fetched is about to be written down.
+        os.sync()
 
     def send(self, image: Image, to: Builder, tag: str) -> None:
         """Have `image` in the storage of `to` too, the very same, named `tag` there.
@@ -139,6 +144,7 @@ class PodmanBuilder:
         finished = self._run("push", "--quiet", "--", name, to.storage.named(tag))
         if finished.status != 0:
             raise failure(finished, f"copying the image {image.reference}")
+        os.sync()
 
     def remove_image(self, image_id: str) -> None:
         """Drop the image `image_id`, all its names with it; none there is no error."""
@@ -278,6 +284,7 @@ class PodmanBuilder:
         finished = self._run("import", *changes, "--", str(tar), check_reference(tag))
         if finished.status != 0:
             raise failure(finished, f"importing {tag}")
+        os.sync()
         return self.resolve(tag)
 
     def has(self, image: Image, paths: Sequence[str]) -> frozenset[str]:
@@ -311,11 +318,15 @@ class PodmanBuilder:
                 return _overlay_layers(read(finished, Driver))
         if _UNKNOWN.search(finished.last_words):
             raise ImageError(f"the image {image.reference} ({image.id}) is gone")
-        raise failure(finished, f"looking for the layers of {image.reference}")
+        raise _failure(finished, f"looking for the layers of {image.reference}")
 
     def _run(self, *words: str) -> process.Finished:
         argv = self.storage.argv(*words)
         finished = tool(argv)
-        if finished.status != 0 and is_broken(finished) and self._working.mend():
+        if finished.status == 0 or not is_broken(finished):
+            return finished
+        # While a build works here the image may be its own, still in the making; what a killed
+        # one left the next with the pipeline takes away (`clean`).
+        if not self._working.cut_short and self._working.mend():
             return tool(argv)
         return finished

@@ -159,7 +159,10 @@ class Builder(Protocol):
         """
 
     def clean(self) -> None:
-        """Effect: drop what builds that were cut short left behind. No build runs."""
+        """Effect: drop what builds that were cut short left behind. No build runs.
+
+        What they had made, and a power cut did not damage, is durable then.
+        """
 
     def forget_unused(self) -> None:
         """Effect: drop what `clean` does, and the cache of builds as far as it serves no image."""
@@ -257,3 +260,6 @@ class Host(Protocol):
 
         Raises HostError, with the reason, where the host can't be adopted.
         """
+
+    def notices(self) -> tuple[str, ...]:
+        """Probe: what is in the way here, as sentences for a person (cheap)."""

@@ -56,7 +56,7 @@ def _broken_in(finished: process.Finished) -> set[str]:
 class Working:
     """The one thing at a time that works in containers of its own, on a storage.
 
-    The caller has the pipeline.
+    The caller has the pipeline, but of `mend` where nothing is `cut_short`.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -91,6 +91,11 @@ class Working:
             with contextlib.suppress(AtomicstateError):
                 self._clear()
 
+    @property
+    def cut_short(self) -> bool:
+        """Whether something works here, or did when it was killed."""
+        return self._scratch.exists()
+
     def distrust(self) -> None:
         """Take away what was being made when the machine went down, if anything was.
 
@@ -105,11 +110,15 @@ class Working:
     def clear(self) -> None:
         """Take away the containers and files of what was cut short.
 
-        Of storage that others use only the files: what began meanwhile may be theirs.
+        Of storage that others use only the files: what began meanwhile may be theirs. What it had
+        made, and is not to be distrusted, is durable then.
         """
         self.distrust()
-        if self._scratch.exists():
+        if self.cut_short:
             self.mend()
+            # A kill came before the flush, and what was made by then may be taken up still. The
+            # mark by which a power cut is told goes with the scratch.
+            os.sync()
         self._clear()
 
     def _clear(self) -> None:

@@ -8,16 +8,13 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from atomicstate import failpoints
-from atomicstate.errors import LockedError, from_os_error
+from atomicstate import failpoints, files
+from atomicstate.errors import LockedError
 from atomicstate.events.asjson import rfc3339
-from atomicstate.files import PRIVATE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-_POLL = 0.05
 
 
 class Holder(NamedTuple):
@@ -33,17 +30,21 @@ class Holder(NamedTuple):
 
 @contextlib.contextmanager
 def locked(path: Path, command: str, wait: float = 0.0) -> Iterator[int]:
-    """Hold the lock `path` inside the block; its descriptor, for children to inherit.
+    """Hold the lock `path` inside the block; gives its descriptor.
 
-    The lock is free when the last process that has the descriptor has closed it or ended.
+    No child inherits it: a daemon that a tool or a package's script leaves behind would hold the
+    lock for as long as it lives. That no work goes on when the lock is free is seen to elsewhere:
+    what is started dies with this process, and what that starts in turn is confined to it
+    (process.py), or waits for a lock of its own (bootc, OSTree, podman, dpkg).
+
     Waits for `wait` seconds at most, then raises LockedError, which names the holder.
     """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
-    except OSError as error:
-        raise from_os_error(error, "open the lock", path) from error
-    try:
-        _take(descriptor, path, time.monotonic() + wait)
+
+    def busy(descriptor: int) -> LockedError:
+        who = _read(descriptor) or "another process"
+        return LockedError(f"{who} holds {path}; nothing was done")
+
+    with files.locked(path, wait, busy) as descriptor:
         try:
             _sign(descriptor, command)
             failpoints.reach("lock.taken")
@@ -52,24 +53,6 @@ def locked(path: Path, command: str, wait: float = 0.0) -> Iterator[int]:
             # Best effort: what says nothing, or lies, about a free lock misleads nobody.
             with contextlib.suppress(OSError):
                 os.ftruncate(descriptor, 0)
-    finally:
-        os.close(descriptor)
-
-
-def _take(descriptor: int, path: Path, deadline: float) -> None:
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() >= deadline:
-                holder = _read(descriptor)
-                who = str(holder) if holder else "another process"
-                raise LockedError(f"{who} holds {path}; nothing was done") from error
-            time.sleep(_POLL)
-        except OSError as error:
-            raise from_os_error(error, "lock", path) from error
-        else:
-            return
 
 
 def _sign(descriptor: int, command: str) -> None:

@@ -87,9 +87,10 @@ class State:
     def recording(
         self, command: str = "a recording", wait: float = RECORDING_WAIT
     ) -> AbstractContextManager[int]:
-        """The lock under which a decision that lost to others a few times is made undisturbed.
+        """The lock of recording commands, for `with`: each looks, decides and appends under it.
 
-        Taken inside `pipeline` where both are needed, never the other way round.
+        Waits for `wait` seconds at most, then raises LockedError, which names who holds it. Taken
+        inside `pipeline` where both are needed, never the other way round.
         """
         return locked(self._live_lock, command, wait)
 

@@ -93,7 +93,8 @@ def test_a_failure_after_the_staging_is_a_success(host, images, standin):
 
 def test_a_success_without_a_staging_is_a_failure(host, images, standin):
     standin("lost-staging")
-    with pytest.raises(HostError, match=r"exited 0, and .* is not what boots next"):
+    again = r"\nto run it again: bootc switch "
+    with pytest.raises(HostError, match=rf"(?s)exited 0, and .* is not what boots next.*{again}"):
         host.deployer.stage(images[1])
     assert names(host) == ("one", "", "one")
 
@@ -277,11 +278,18 @@ def test_init_refuses_a_policy_that_rejects_local_images(host, tmp_path):
         inside(host, "rm", "-r", "/etc/containers")
 
 
-def test_init_warns_of_a_timer_that_upgrades_by_itself(host, standin, tmp_path):
-    standin("timer")
-    said = init(host, tmp_path)
-    assert said.status == 0
-    assert "bootc-fetch-apply-updates.timer" in said.data["warnings"][0]
+def test_init_and_status_warn_of_a_timer_that_upgrades_by_itself(host, tmp_path):
+    timer, units = "bootc-fetch-apply-updates.timer", "/etc/systemd/system"
+    wants = f"{units}/timers.target.wants"
+    enable = f"touch {units}/{timer} && mkdir -p {wants} && ln -s {units}/{timer} {wants}/{timer}"
+    assert inside(host, "sh", "-c", f"mkdir -p {units} && {enable}").returncode == 0
+    try:
+        assert timer in init(host, tmp_path).data["warnings"][0]
+        call = ("--state-dir", tmp_path / "state", "status", "-f", "json")
+        said = atomicstate(*call, sandbox=host.sandbox.directory)
+        assert timer in said.data["warnings"][0]
+    finally:
+        inside(host, "rm", f"{units}/{timer}", f"{wants}/{timer}")
 
 
 # These reboot, and come last.

@@ -13,7 +13,6 @@ older                 no usrOverlay, downloadOnly and readOnly in the status
 bare                  keys that are null or false are not there at all
 incompatible          packages are layered on the booted deployment
 hotfix                the overlay is said to be one that outlives a reboot
-timer                 the timer that upgrades and reboots is enabled
 soft-reboots=N        systemd's count
 """
 

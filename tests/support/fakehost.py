@@ -184,9 +184,6 @@ class FakeHost:
     def update(self, on_progress: Callable[[Progress], None]) -> None:
         self._effect("update")
 
-    def close(self) -> None:
-        """Nothing is open."""
-
     # -- builder -----------------------------------------------------------------------------
 
     def _image(self, tag: str, labels: Mapping[str, str], packages: frozenset[str]) -> Image:
@@ -297,6 +294,9 @@ class FakeHost:
         self._worked("remove_image")
 
     def check(self) -> tuple[str, ...]:
+        return self.warnings
+
+    def notices(self) -> tuple[str, ...]:
         return self.warnings
 
     # -- deployer ----------------------------------------------------------------------------

@@ -88,7 +88,6 @@ def add_repository(host: SandboxHost, debs: Path, line: str) -> None:
         subprocess.run([*enter, "cp", "-rT", source, target], check=True, timeout=LIMIT)
     catalog = host.catalog
     catalog.update(lambda _progress: None)
-    catalog.close()
 
 
 # What is written in place. The rest, objects of OSTree and layers of images, never changes: there

@@ -119,7 +119,6 @@ def test_a_host_without_dpkg_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("status", "why"),
     [
-        (Status(), "no booted deployment"),
         (Status(booted=Entry("1" * 64, 0, "image", incompatible=True)), "incompatible"),
         (Status(booted=Entry("1" * 64, 0)), "not made from a container image"),
         (Status(booted=Entry("1" * 64, 0, "image"), read_only=True), "read-only medium"),

@@ -36,6 +36,8 @@ def entry(checksum: str, **more: Any) -> dict[str, Any]:
 
 
 def status_of(**status: Any) -> Status:
+    """The status of a booted machine, with these keys."""
+    status = {"booted": entry(TWO), **status}
     whole = {"apiVersion": "org.containers.bootc/v1", "kind": "BootcHost", "status": status}
     return parse(json.dumps(whole).encode())
 
@@ -91,9 +93,13 @@ def test_a_key_that_is_not_known_means_nothing():
     assert found == status_of(booted=entry(ONE))
 
 
-@pytest.mark.parametrize("answer", ["{}", '{"status": null}', '{"status": {}}'])
-def test_a_machine_that_bootc_did_not_boot_has_no_deployments(answer):
-    assert parse(answer.encode()) == Status()
+@pytest.mark.parametrize(
+    "answer",
+    ["{}", '{"status": null}', '{"status": {}}', '{"status": {"booted": null, "staged": null}}'],
+)
+def test_a_status_that_names_nothing_booted_is_no_status(answer):
+    with pytest.raises(HostError, match="names no booted deployment"):
+        parse(answer.encode())
 
 
 def test_a_deployment_without_an_image_has_no_reference():

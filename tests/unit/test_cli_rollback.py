@@ -108,6 +108,71 @@ def test_the_page_before_the_question_names_what_is_taken_away(machine, capfd):
     assert "/etc is that deployment's own, as it was then" in page
 
 
+def staged(machine, name):
+    def work(session):
+        proposal = packages.propose(session, "add", [name], live=False)
+        packages.carry_out(session, proposal, SILENT)
+        return apply.carry_out(session, apply.propose(session), SILENT)
+
+    machine.command(work)
+
+
+STAYS, WAS, MERGED = (
+    "/etc stays as it is now",
+    "/etc is that deployment's own, as it was then",
+    "/etc is today's, merged",
+)
+TEXT = {"as-it-is": STAYS, "as-it-was": WAS, "merged": MERGED}
+
+
+def etc_of(machine, capfd, *words):
+    """Which /etc the page before the question tells, and the page."""
+    status = dispatch(["rollback", "-y", *words])
+    page = capfd.readouterr()
+    assert status == 0, page.err
+    told = [name for name, text in TEXT.items() if text in page.out]
+    return told, page.out
+
+
+def test_what_is_staged_goes_and_etc_stays_as_it_is(machine, capfd):
+    staged(machine, "jq")
+    told, page = etc_of(machine, capfd)
+    assert told == ["as-it-is"]
+    # It runs already.
+    assert "reboot" not in page
+
+
+def test_what_is_staged_goes_over_a_queued_rollback_whose_etc_is_as_it_was(machine, capfd):
+    applied(machine, "jq")
+    staged(machine, "tree")
+    # Another tool queued a rollback behind what is staged.
+    machine.host.queued = True
+    told, page = etc_of(machine, capfd)
+    assert told == ["as-it-was"]
+    assert "what was staged is gone; reboot to start it" in page
+
+
+def test_a_queued_rollback_is_taken_back_and_etc_stays_as_it_is(machine, capfd):
+    applied(machine, "jq")
+    etc_of(machine, capfd)
+    booted = machine.host.deployments["booted"].checksum
+    told, _page = etc_of(machine, capfd, "--to", booted[:12])
+    assert told == ["as-it-is"]
+
+
+def test_an_earlier_image_that_is_staged_again_gets_todays_etc(machine, capfd):
+    first = applied(machine, "jq")
+    applied(machine, "tree")
+    applied(machine, "nano")
+    told, _page = etc_of(machine, capfd, "--to", first.transaction)
+    assert told == ["merged"]
+
+
+def test_the_answer_tells_the_same_etc_as_the_page(machine, capfd):
+    staged(machine, "jq")
+    assert answered(capfd, "rollback", "-y")[1]["data"]["etc"] == "as-it-is"
+
+
 def test_without_a_terminal_rollback_needs_yes(machine, capfd):
     applied(machine, "jq")
     status, answer = answered(capfd, "rollback")

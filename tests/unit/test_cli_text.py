@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from atomicstate.cli.progress import Live, Plain, plain_output
 from atomicstate.cli.render.diff import diff_lines
+from atomicstate.cli.render.moments import age_of
 from atomicstate.cli.render.plan import plan_lines
 from atomicstate.cli.render.status import status_text
 from atomicstate.cli.terminal import Look, clean, cut, pad, size, table, width_of
@@ -151,18 +153,56 @@ def test_without_a_terminal_sentences_alone_are_said_unless_verbose():
     assert loud.getvalue() == "build: started\n  STEP 1\nIt was found.\n"
 
 
-def test_status_shows_the_head_as_verify_takes_it_and_fits_a_terminal():
-    digest = "0123456789abcdef" * 4
-    result = StatusResult(
+def nothing_there(head, **more):
+    """The status of a host on which nothing is under way."""
+    return StatusResult(
         state="idle",
         pending=[],
         overlay=OverlayResult(active=False, writable=False),
-        head=HeadResult(76, digest),
+        head=HeadResult(76, head),
         host=HostResult(driver="ostree", booted=None, staged=None, rollback=None),
         base="localhost/base:1",
         unfinished=[],
         residue=[],
+        **more,
     )
-    lines = status_text(result, Look(width=80)).splitlines()
+
+
+def test_status_shows_the_head_as_verify_takes_it_and_fits_a_terminal():
+    digest = "0123456789abcdef" * 4
+    lines = status_text(nothing_there(digest), Look(width=80)).splitlines()
     assert any(digest in line.split() for line in lines)
     assert max(map(len, lines)) <= 80
+
+
+BASE_MADE = "2023-11-14T22:13:20.000000000Z"
+DAY = 86_400 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("later", "age"),
+    [
+        (0, ", less than a day old"),
+        (DAY - 1, ", less than a day old"),
+        (DAY, ", 1 day old"),
+        (12 * DAY + 5, ", 12 days old"),
+        # The clock went back: nothing is older than now.
+        (-DAY, ""),
+    ],
+)
+def test_status_tells_how_old_the_base_is(later, age):
+    result = nothing_there("00", base_created=BASE_MADE)
+    page = status_text(result, Look(), 1_700_000_000 * 10**9 + later)
+    [line] = [line for line in page.splitlines() if line.startswith("base")]
+    assert re.fullmatch(rf"base +localhost/base:1, made 2023-11-1[45] \d\d:\d\d{age}", line)
+
+
+def test_status_tells_the_age_of_the_base_now_where_no_other_moment_is_meant():
+    made = datetime.now(UTC) - timedelta(days=3, minutes=1)
+    assert age_of(made.isoformat()) == "3 days old"
+
+
+def test_status_shows_what_is_in_the_way_on_this_host():
+    page = status_text(nothing_there("00", warnings=("a timer is enabled",)), Look())
+    assert page.endswith("\n\nin the way\n  a timer is enabled")
+    assert "in the way" not in status_text(nothing_there("00"), Look())

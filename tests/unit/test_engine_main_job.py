@@ -5,13 +5,15 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from atomicstate.engine import apply, base, documents, overlay, packages
+from atomicstate.engine import adopt, apply, base, documents, overlay, packages
 from atomicstate.engine.initialize import initialize
 from atomicstate.engine.results import Silent
+from atomicstate.engine.selecting import Request
 from atomicstate.engine.status import status
 from atomicstate.errors import (
     AptError,
     ConflictError,
+    HostError,
     ImageError,
     NoOperationError,
     NotFoundError,
@@ -225,6 +227,58 @@ def test_a_foreign_deployment_is_never_replaced(machine):
     with pytest.raises(ConflictError):
         machine.command(apply.propose)
     assert machine.host.deployments["staged"].image == "elsewhere/image:1"
+
+
+def layered(machine, slot="booted"):
+    """Somebody layered packages on a deployment, by other means."""
+    found = machine.host.deployments[slot]
+    machine.host.deployments[slot] = msgspec.structs.replace(found, incompatible=True)
+
+
+def refused_as_incompatible(machine, work):
+    before = machine.kinds()
+    with pytest.raises(HostError, match=r"incompatible.* nothing was changed"):
+        machine.command(work)
+    assert machine.kinds() == before
+    assert "build" not in machine.host.calls
+
+
+def test_what_the_host_can_not_change_is_found_before_the_build(machine):
+    machine.command(lambda s: add(s, "jq"))
+    layered(machine)
+    refused_as_incompatible(machine, apply.propose)
+
+
+def test_what_the_host_can_not_change_since_the_question_is_found_before_the_build(machine):
+    machine.command(lambda s: add(s, "jq"))
+    proposal = machine.command(apply.propose)
+    layered(machine)
+    refused_as_incompatible(machine, lambda s: apply.carry_out(s, proposal, SILENT))
+
+
+def test_what_boots_next_and_can_not_be_changed_is_built_over_where_it_is_given_up(machine):
+    machine.command(lambda s: add(s, "jq"))
+    foreign = machine.host._image("elsewhere/image:1", {}, frozenset({"bash"}))
+    machine.host.deployments["staged"] = machine.host._deployment(foreign)
+    layered(machine, "staged")
+    refused_as_incompatible(machine, apply.propose)
+    refused_as_incompatible(machine, lambda s: adopt.adopt(s, SILENT))
+    machine.command(
+        lambda s: apply.carry_out(s, apply.propose(s, Request(discard_staged=True)), SILENT)
+    )
+    assert machine.host.deployments["staged"].image != "elsewhere/image:1"
+
+
+def test_a_switch_on_a_host_that_can_not_be_changed_records_nothing(machine):
+    machine.host._image("localhost/other:2", {}, frozenset({"bash", "nano"}))
+    layered(machine)
+    refused_as_incompatible(machine, lambda s: base.propose_switch(s, "localhost/other:2"))
+
+
+def test_status_tells_what_is_in_the_way_for_as_long_as_it_is(machine):
+    assert machine.command(status).warnings == ()
+    machine.host.warnings = ("a timer is enabled",)
+    assert machine.command(status).warnings == ("a timer is enabled",)
 
 
 def test_switch_records_the_base_and_applies_it(machine):

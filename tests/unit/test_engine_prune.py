@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from atomicstate.engine import apply, base, packages, prune
+from atomicstate.engine import apply, base, bisect, marks, packages, prune, rollback
 from atomicstate.engine.results import Silent
 from atomicstate.engine.status import status
 from atomicstate.engine.unfinished import abort, resume
 from atomicstate.errors import HostError, InterruptedWorkError
-from atomicstate.host.ports import LABEL_TRANSACTION
+from atomicstate.host.ports import LABEL_BASE, LABEL_TRANSACTION
 from tests.support.fakehost import BASE, Crash, fake_host
 from tests.support.sessions import adopted
 
@@ -90,6 +90,93 @@ def test_an_image_that_is_the_base_of_something_stays(machine):
     machine.command(lambda s: base.record(s, base.propose(s, reference), SILENT))
     made(machine, "nano", "hello", "vim")
     assert first not in {item.transaction for item in pruned(machine).removed}
+
+
+def test_what_an_image_that_is_kept_was_built_on_is_kept_with_it(machine):
+    made(machine, "tree", "nano", "hello")
+    images = {i.labels.get(LABEL_TRANSACTION): t for t, (i, _p) in machine.host.images.items()}
+    first, second, _third = (images[name] for name in images if name)
+    bottom = machine.host.images[first][0]
+    image, held = machine.host.images[second]
+    built_on = msgspec.structs.replace(image, labels={**image.labels, LABEL_BASE: bottom.id})
+    machine.host.images[second] = (built_on, held)
+    assert pruned(machine).removed == []
+
+
+def tagged(machine, point, name="good"):
+    machine.command(lambda session: marks.tag(session, name, point))
+
+
+def test_the_image_of_a_tagged_transaction_stays(machine):
+    first, second, *rest = made(machine, "tree", "nano", "hello", "vim")
+    tagged(machine, first)
+    assert [item.transaction for item in pruned(machine).removed] == [second]
+    assert with_images(machine) == {first, *rest}
+
+
+def test_an_image_whose_tag_was_taken_away_goes(machine):
+    first = made(machine, "tree", "nano", "hello")[0]
+    tagged(machine, first)
+    machine.command(lambda session: marks.untag(session, "good"))
+    assert [item.transaction for item in pruned(machine).removed] == [first]
+
+
+def test_the_image_of_a_deployment_that_was_tagged_while_it_was_booted_stays(machine):
+    first = made(machine, "tree")[0]
+    tagged(machine, "booted")
+    made(machine, "nano", "hello")
+    assert pruned(machine).removed == []
+    assert first in with_images(machine)
+
+
+def test_what_booted_next_at_a_tagged_action_stays(machine):
+    first = made(machine, "tree")[0]
+    record(machine, "nano")
+    tagged(machine, "HEAD")
+    second = machine.command(apply_all).transaction
+    machine.host.reboot()
+    rest = made(machine, "hello", "vim")
+    assert [item.transaction for item in pruned(machine).removed] == [second]
+    assert with_images(machine) == {first, *rest}
+
+
+def test_a_tag_on_a_rollback_keeps_the_image_that_it_staged_again(machine):
+    first, second = made(machine, "tree", "nano")
+    record(machine, "hello")
+    third = machine.command(apply_all).transaction
+    machine.host.reboot()
+    back = machine.command(
+        lambda s: rollback.carry_out(s, rollback.propose(s, first), SILENT, to=first)
+    )
+    tagged(machine, back.transaction)
+    machine.host.unstage(machine.host.deployments["staged"].checksum)
+    assert first != back.transaction
+    assert pruned(machine).removed == []
+    assert with_images(machine) == {first, second, third}
+
+
+def bisected(machine):
+    """An image of a bisection, whose folder tells nothing of one any more: killed at its end."""
+    machine.command(lambda session: bisect.start(session, "HEAD", "1"))
+    machine.command(lambda session: bisect.run(session, ("has", "tree"), SILENT))
+    found = [i.id for i, _p in machine.host.images.values() if bisect.LABEL_BISECT in i.labels]
+    assert found
+    return found
+
+
+def test_a_bisections_images_stay_as_long_as_it_is_under_way(machine):
+    made(machine, "tree", "nano")
+    bisected(machine)
+    assert pruned(machine).removed == []
+
+
+def test_images_that_a_bisection_left_behind_go(machine):
+    made(machine, "tree", "nano")
+    images = bisected(machine)
+    (machine.directory / "bisect.json").unlink()
+    # Among what is deployed is something that no transaction made.
+    machine.host.others = [machine.host._deployment(machine.host.resolve_image(BASE))]
+    assert sorted(item.id for item in pruned(machine).removed) == sorted(images)
 
 
 def test_images_of_another_log_and_the_bases_stay(machine):

@@ -47,12 +47,12 @@ def gone(number: int) -> bool:
 
 
 def test_a_tool_that_fails_is_named_with_status_and_last_words(tools: Path) -> None:
-    with pytest.raises(ToolError, match=r"^some-tool exited 7: its last words$"):
+    with pytest.raises(ToolError, match=r"^some-tool exited 7: its last words\n"):
         run([tool(tools, "echo its last words >&2; exit 7")])
 
 
 def test_a_tool_that_a_signal_ended_is_told_by_the_signals_name(tools: Path) -> None:
-    with pytest.raises(ToolError, match=r"^some-tool was killed by SIGSEGV$"):
+    with pytest.raises(ToolError, match=r"^some-tool was killed by SIGSEGV\n"):
         run([tool(tools, "kill -SEGV $$")])
 
 
@@ -97,8 +97,11 @@ def test_the_command_runs_again_in_a_shell(tools: Path, tmp_path: Path) -> None:
 
 def test_a_failure_tells_the_command(tools: Path) -> None:
     with pytest.raises(ToolError) as raised:
-        run([tool(tools, "exit 1"), "two words"])
-    assert raised.value.hint == "to run it again: some-tool 'two words'"
+        run([tool(tools, "echo no >&2; exit 1"), "two words"])
+    # In the message: of a step that failed the log keeps that alone.
+    assert raised.value.message == (
+        "some-tool exited 1: no\nto run it again: some-tool 'two words'"
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,3 +174,17 @@ def test_a_time_limit_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("ATOMICSTATE_TOOL_TIMEOUT", text)
     with pytest.raises(ValidationError):
         time_limit(600.0)
+
+
+def test_standard_input_may_be_longer_than_a_pipe_holds(tools: Path) -> None:
+    content = b"x" * 300_000
+    assert run([tool(tools, "cat")], stdin=content).stdout == content
+
+
+def test_a_tool_that_reads_no_standard_input_is_ended_after_its_limit(tools: Path) -> None:
+    finished = run([tool(tools, "exec sleep 30")], stdin=b"x" * 300_000, timeout=0.5, check=False)
+    assert finished.limit == 0.5
+
+
+def test_an_empty_standard_input_ends_at_once(tools: Path) -> None:
+    assert run([tool(tools, "cat; echo end")], stdin=b"", timeout=20).text == "end\n"

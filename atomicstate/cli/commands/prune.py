@@ -28,8 +28,8 @@ _KEEP = 2
 def prune(app: App, *, keep: int) -> None:
     """Remove images and deployments that nothing refers to.
 
-    Of those that this log made alone. What is booted, staged, in the rollback slot or pinned
-    stays, so do bases and what unfinished work needs.
+    Of those that this log made alone. What is booted, staged, in the rollback slot, pinned or
+    tagged stays, so do bases, what unfinished work needs, and what a bisection under way built.
     """
     app.must_ask()
     from atomicstate.engine import prune as engine

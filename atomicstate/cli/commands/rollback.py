@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 _CHECKSUM = 12
 _ETC = {
-    "rollback": "/etc is that deployment's own, as it was then",
-    "unstage": "/etc stays as it is now",
-    "deploy": "/etc is today's, merged",
+    "as-it-was": "/etc is that deployment's own, as it was then",
+    "as-it-is": "/etc stays as it is now",
+    "merged": "/etc is today's, merged",
 }
 
 
@@ -67,7 +67,7 @@ def _proposal_text(proposal: RollbackProposal, look: Look) -> str:
     from atomicstate.cli.render.status import pending_lines
 
     name = clean(_name(proposal.target, known=proposal.known))
-    lines = [look.paint(f"To boot next: {name}", "heading"), f"  {_ETC[proposal.mode]}"]
+    lines = [look.paint(f"To boot next: {name}", "heading"), f"  {_ETC[proposal.etc]}"]
     if proposal.drops:
         lines.append(f"  what is staged ({proposal.drops[:_CHECKSUM]}) is dropped")
     if not proposal.known:
@@ -81,6 +81,11 @@ def _proposal_text(proposal: RollbackProposal, look: Look) -> str:
 
 def _result_text(app: App, result: RollbackResult, look: Look) -> str:
     first = look.paint(f"{result.target.checksum[:_CHECKSUM]} boots next", "bold")
-    starts = "what was staged is gone" if result.mode == "unstage" else app.reboot_words()
+    said = [first]
+    if result.mode == "unstage":
+        said.append("what was staged is gone")
+    # "As it is": it runs already.
+    if result.etc != "as-it-is":
+        said.append(app.reboot_words())
     held = f" Held back: {', '.join(f'#{seq}' for seq in result.held)}." if result.held else ""
-    return f"{first}; {starts}.{held}"
+    return f"{'; '.join(said)}.{held}"

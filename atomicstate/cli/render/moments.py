@@ -6,11 +6,14 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from atomicstate.cli.terminal import counted
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ROOMY = 100
-_UNITS = (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60))
+_DAY = 86400
+_UNITS = (("week", 604800), ("day", _DAY), ("hour", 3600), ("minute", 60))
 _LONGEST_AGO = len("59 minutes ago")
 
 STYLES = ("local", "relative", "iso")
@@ -50,6 +53,20 @@ def short_time_of(rfc3339: str) -> str:
 
     whole = datetime.fromisoformat(rfc3339[:19] + "+00:00")
     return short_time(int(whole.timestamp()) * 1_000_000_000)
+
+
+def age_of(rfc3339: str, at: int | None = None) -> str:
+    """How many days old a time in RFC 3339 is now, or was `at` (nanoseconds): `12 days old`.
+
+    Empty for one that was still to come: a clock is wrong then.
+    """
+    from datetime import datetime
+
+    made = int(datetime.fromisoformat(rfc3339[:19] + "+00:00").timestamp())
+    days = ((time.time_ns() if at is None else at) // 1_000_000_000 - made) // _DAY
+    if days < 0:
+        return ""
+    return f"{counted(days, 'day')} old" if days else "less than a day old"
 
 
 def _iso_time(nanoseconds: int) -> str:

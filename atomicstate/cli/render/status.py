@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atomicstate.cli.render.moments import short_time, short_time_of
+from atomicstate.cli.render.moments import age_of, short_time, short_time_of
 from atomicstate.cli.terminal import Look, clean, counted
 from atomicstate.events.asked import in_words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from atomicstate.engine.results import (
         DeploymentResult,
         OverlayResult,
@@ -37,7 +39,7 @@ def status_text(result: StatusResult, look: Look, moment: int | None = None) -> 
     lines = [
         *([_field(look, "at", at)] if at else []),
         _field(look, "state", f"{look.paint(result.state, 'bold')}: {_STATES[result.state]}"),
-        _field(look, "base", _base(result)),
+        _field(look, "base", _base(result, moment)),
         _field(look, "overlay", overlay_text(result.overlay)),
         _field(look, "log", counted(result.head.seq, "event")),
         _field(look, "head", result.head.hash),
@@ -51,6 +53,7 @@ def status_text(result: StatusResult, look: Look, moment: int | None = None) -> 
         *_drift(result.drift, look),
         *_unfinished(result.unfinished, look),
         *_residue(result.residue, look),
+        *_warnings(result.warnings, look),
     ]
     return "\n".join(lines)
 
@@ -82,9 +85,12 @@ def _field(look: Look, name: str, value: str) -> str:
     return look.paint(f"{name:<9}", "dim") + value
 
 
-def _base(result: StatusResult) -> str:
-    made = f", made {short_time_of(result.base_created)}" if result.base_created else ""
-    return clean(result.base) + made
+def _base(result: StatusResult, moment: int | None) -> str:
+    said = [clean(result.base)]
+    if result.base_created:
+        said.append(f"made {short_time_of(result.base_created)}")
+        said.append(age_of(result.base_created, moment))
+    return ", ".join(filter(None, said))
 
 
 def _deployments(result: StatusResult, look: Look) -> list[str]:
@@ -191,3 +197,10 @@ def _residue(residue: list[str], look: Look) -> list[str]:
         return []
     heading = look.paint("left behind outside /usr", "heading")
     return ["", heading, *(f"  {clean(item)}" for item in residue)]
+
+
+def _warnings(warnings: Sequence[str], look: Look) -> list[str]:
+    if not warnings:
+        return []
+    heading = look.paint("in the way", "heading")
+    return ["", heading, *(f"  {look.paint(clean(item), 'yellow')}" for item in warnings)]

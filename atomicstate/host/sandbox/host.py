@@ -49,6 +49,10 @@ class SandboxHost:
         """Nothing is in the way: `create` made all of it."""
         return ()
 
+    def notices(self) -> tuple[str, ...]:
+        """Nothing is in the way."""
+        return ()
+
     @property
     def catalog(self) -> Catalog:
         """libapt in the running tree."""
@@ -94,10 +98,21 @@ class SandboxBootcHost(SandboxHost):
         """As on a booted bootc machine."""
         from atomicstate.host.bootc_host import check
 
+        var = self.sandbox.sysroot / "ostree/deploy" / STATEROOT / "var"
+        check(self._bootc, etc=self._tree() / "etc", var=var)
+        return self.notices()
+
+    def notices(self) -> tuple[str, ...]:
+        """As on a booted bootc machine."""
+        from atomicstate.host import updates
+
+        return updates.notices(self._tree())
+
+    def _tree(self) -> Path:
+        """The booted deployment."""
         record = self.running.ensure()
-        stateroot = self.sandbox.sysroot / "ostree/deploy" / STATEROOT
-        deployment = stateroot / f"deploy/{record.checksum}.{record.serial}"
-        return check(self._bootc, etc=deployment / "etc", var=stateroot / "var")
+        deployments = self.sandbox.sysroot / "ostree/deploy" / STATEROOT / "deploy"
+        return deployments / f"{record.checksum}.{record.serial}"
 
 
 def host_of(sandbox: Sandbox) -> SandboxHost:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
+from atomicstate import files
 from atomicstate.errors import (
     CorruptError,
     LockedError,
@@ -23,10 +21,9 @@ from atomicstate.errors import (
 from atomicstate.files import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 FORMAT = 1
-_POLL = 0.1
 MARKER = "atomicstate-sandbox.json"
 DRIVERS = ("ostree", "bootc")
 _RUNTIME = Path("/run/atomicstate")
@@ -132,28 +129,13 @@ def need_root() -> None:
         raise NotPermittedError("a sandbox mounts file systems, which needs root")
 
 
-@contextlib.contextmanager
-def locked(path: Path, doing: str, *, wait: float = 0.0) -> Iterator[None]:
-    """Hold the lock `path` while `doing` something.
+def locked(path: Path, doing: str, *, wait: float = 0.0) -> AbstractContextManager[int]:
+    """Hold the lock `path`, for `with`, while `doing` something.
 
     Raises LockedError where another process has it and keeps it for `wait` seconds.
     """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise from_os_error(error, "lock", path) from error
-    deadline = time.monotonic() + wait
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise LockedError(
-                        f"another process works on {path.parent}: can't {doing}"
-                    ) from None
-                time.sleep(_POLL)
-        yield
-    finally:
-        os.close(descriptor)
+
+    def busy(_descriptor: int) -> LockedError:
+        return LockedError(f"another process works on {path.parent}: can't {doing}")
+
+    return files.locked(path, wait, busy)

@@ -239,11 +239,11 @@ class SandboxOverlay:
 def _inside(verb: str, request: dict[str, str], prefix: Sequence[str]) -> process.Finished:
     module = "atomicstate.host.sandbox.inside"
     argv = [*prefix, sys.executable, "-m", module, verb, msgspec.json.encode(request).decode()]
-    package = str(Path(__file__).resolve().parents[3])
     # Not for a look at what runs: what starts processes takes a while to load.
     from atomicstate import process
 
-    return process.run(argv, env={"PYTHONPATH": package}, timeout=_LIMIT, check=False)
+    env = {"PYTHONPATH": process.python_path()}
+    return process.run(argv, env=env, timeout=_LIMIT, check=False)
 
 
 def _namespace_device() -> int:
