@@ -172,6 +172,8 @@ class FakeHost:
         self._worked("revert")
 
     def survey(self) -> Survey:
+        if "survey" in self.failing:
+            raise self.failing["survey"]
         return Survey(dict(self.files), ("root",), ("root",))
 
     def withdraw(self, signatures: Mapping[str, str]) -> Survey:
@@ -247,7 +249,10 @@ class FakeHost:
         return 0 if argv[1] in self.packages_of(image.id) else 1
 
     def has(self, image: Image, paths: Sequence[str]) -> frozenset[str]:
-        return frozenset(path for path in paths if path in self.base_files)
+        if image.id not in {found.id for found, _packages in self.images.values()}:
+            raise ImageError(f"the image {image.reference} is gone")
+        brought = {f"/etc/{name}.conf" for name in self.packages_of(image.id)}
+        return frozenset(path for path in paths if path in self.base_files or path in brought)
 
     def read(self, image: Image, path: str) -> tuple[TreeEntry, ...] | None:
         if path in self.base_files:
