@@ -409,3 +409,7 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Nothing."""
+
+
+SILENT = Silent()
+"""Where nobody listens."""

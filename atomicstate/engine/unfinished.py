@@ -71,21 +71,26 @@ def refuse_unfinished(session: Session, system: System) -> None:
             )
 
 
-def warn_unfinished(session: Session, system: System, reporter: Reporter) -> None:
-    """Say what recording goes on in spite of: a run of the pipeline that was cut short, and
-    edits of image.yml that nobody took in."""
+def warn_unfinished(
+    session: Session, system: System, reporter: Reporter, *, live: bool = False
+) -> None:
+    """Say what a command goes on in spite of: runs that were cut short, and edits of image.yml
+    that nobody took in. `live`: it goes on with the overlay's own first (`resume_live`)."""
     remind(session, system, reporter)
-    warn_interrupted(session, system, reporter)
+    warn_interrupted(session, system, reporter, live=live)
 
 
-def warn_interrupted(session: Session, system: System, reporter: Reporter) -> None:
-    """Say that a run of the pipeline was cut short."""
+def warn_interrupted(
+    session: Session, system: System, reporter: Reporter, *, live: bool = False
+) -> None:
+    """Say which runs were cut short; of the overlay's own `resume_live` tells, where `live`."""
     for item in found_in(session, system):
-        if item.mode not in table.OF_THE_OVERLAY and not item.running:
-            reporter.note(
-                f"`{item.verb}` was cut short at the step {item.step}: `atomicstate resume` goes"
-                " on with it, `atomicstate abort` takes it back"
-            )
+        if item.running or (live and item.mode in table.OF_THE_OVERLAY):
+            continue
+        reporter.note(
+            f"`{item.verb}` was cut short at the step {item.step or 'begin'}: `atomicstate resume`"
+            " goes on with it, `atomicstate abort` takes it back"
+        )
 
 
 def resume(session: Session, reporter: Reporter) -> RecoveryResult:
