@@ -14,7 +14,7 @@ from atomicstate.machine import table
 from atomicstate.machine.state import transaction_state
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
     from contextlib import AbstractContextManager
 
     from atomicstate.engine.results import Reporter
@@ -93,13 +93,13 @@ def warn_interrupted(
         )
 
 
-def resume(session: Session, reporter: Reporter) -> RecoveryResult:
-    """Go on with every unfinished transaction, from the step where it stopped.
+def resume(session: Session, reporter: Reporter, *, leaves: Container[str] = ()) -> RecoveryResult:
+    """Go on with every unfinished transaction but `leaves`, from the step where it stopped.
 
     One that was being taken back is taken back to its end. Raises LockedError where one still
     runs, and what a failing step raised.
     """
-    return _each(session, reporter, forward=True)
+    return _each(session, reporter, forward=True, leaves=leaves)
 
 
 def abort(session: Session, reporter: Reporter) -> RecoveryResult:
@@ -125,7 +125,9 @@ def resume_live(session: Session, reporter: Reporter) -> bool:
     return bool(unfinished)
 
 
-def _each(session: Session, reporter: Reporter, *, forward: bool) -> RecoveryResult:
+def _each(
+    session: Session, reporter: Reporter, *, forward: bool, leaves: Container[str] = ()
+) -> RecoveryResult:
     system = session.observe()
     done = []
     # The overlay's work first: an apply's guard waits for it. The applies last: what drops a
@@ -136,8 +138,8 @@ def _each(session: Session, reporter: Reporter, *, forward: bool) -> RecoveryRes
     ):
         with _lock(session, item.mode):
             now = session.system().open.get(transaction)
-            if now is None:
-                continue  # its own process ended it while we waited
+            if now is None or transaction in leaves:
+                continue  # its own process ended it while we waited, or its time comes later
             done.append(_one(session, reporter, transaction, now, forward=forward))
     # One that another transaction ended has not cleared away its own folder.
     leftovers.clean(session)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from atomicstate.engine.session import Session
     from atomicstate.events.bodies import AnyBody
     from atomicstate.events.event import BootInstance, Event
+    from atomicstate.host.ports import Image
 
 _SHOWN = 5
 
@@ -58,22 +59,26 @@ def run(session: Session, reporter: Reporter) -> tuple[str, ...]:
 
 def _in_next_image(session: Session, reporter: Reporter, paths: Sequence[str]) -> Collection[str]:
     """Those of `paths` that the image which boots next has; none where nobody can tell."""
-    coming = session.host_status().boots_next
-    if coming is None or not paths:
+    if not paths:
         return ()
-    builder = session.host.builder
     try:
-        if not coming.image_digest:
-            raise ImageError("the host does not tell which image boots next")
-        return builder.has(builder.resolve(coming.image_digest), paths)
+        return session.host.builder.has(_next_image(session), paths)
     except ImageError as error:
+        more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
         reporter.note(
-            f"nothing was withdrawn from /etc: {error.message}. What live installs left there"
-            " stays in front of what that image brings; compare the two after the boot:"
-            f" {', '.join(sorted(paths)[:_SHOWN])}"
-            f"{f' and {len(paths) - _SHOWN} more' if len(paths) > _SHOWN else ''}"
+            f"{error.message}: nothing was withdrawn from /etc. What live installs left there stays"
+            " in front of what the next image brings; compare the two after the boot:"
+            f" {', '.join(sorted(paths)[:_SHOWN])}{more}"
         )
         return ()
+
+
+def _next_image(session: Session) -> Image:
+    """The image that boots next. Raises ImageError where it is gone, or not known."""
+    coming = session.host_status().boots_next
+    if coming is None or not coming.image_digest:
+        raise ImageError("the host does not tell which image boots next")
+    return session.host.builder.resolve(coming.image_digest)
 
 
 class WithdrawTransaction:

@@ -126,3 +126,20 @@ def test_what_works_in_the_overlay_goes_on_with_a_killed_install_and_says_so(
     assert said.count("was cut short") == 1
     assert "`package add` was cut short earlier: going on with it first" in said
     assert not killed_install.command(lambda s: s.observe().open)
+
+
+# -- the unit at boot ------------------------------------------------------------------------
+
+
+def test_at_boot_what_is_left_for_later_is_told_and_is_no_failure(machine, capfd):
+    machine.host.reboot()
+    assert dispatch(["resume", "--boot"]) == 0
+    assert "what `apply` was to make has to be built" in capfd.readouterr().out
+    assert machine.command(lambda s: s.observe().open)
+
+
+def test_at_boot_with_nothing_to_bring_back_there_is_nothing_to_do(killed_install, capfd):
+    assert dispatch(["resume", "-y"]) == 0
+    capfd.readouterr()
+    assert dispatch(["resume", "--boot"]) == 0
+    assert "nothing to do" in capfd.readouterr().out
