@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from atomicstate.engine import restore, unfinished
+from atomicstate.engine import archives, restore, unfinished
 from atomicstate.engine.apply_steps import ApplyTransaction
 from atomicstate.engine.dropped import why_not_staged
 from atomicstate.engine.results import RecoveredResult, RecoveryResult
@@ -69,6 +70,10 @@ def resume(session: Session, reporter: Reporter, *, boot: bool = False) -> Recov
     if not system.broken and not _is_open(system, of_the_overlay=True):
         parts.take(lambda: _restored(session, reporter), note=_NOT_RESTORED if boot else "")
     parts.take(lambda: _staged_again(session, reporter, boot=boot))
+    if boot:
+        # What this boot's image holds by itself the overlay needs no more.
+        with suppress(AtomicstateError):
+            archives.let_go(session)
     return parts.result(reporter)
 
 
@@ -118,16 +123,22 @@ def _gone_on(session: Session, reporter: Reporter, *, boot: bool) -> RecoveryRes
 
 def _unbuilt(session: Session, reporter: Reporter) -> dict[str, str]:
     """The transactions that have to build before they can go on, with their verbs."""
-    found = {}
+    making = {}
     for transaction, item in session.observe().open.items():
-        if item.mode not in (table.APPLY, table.DEPLOY):
-            continue
         state = transaction_state(item.mode, unfinished.statuses_of(item))
-        if state == table.ROLLING_BACK or table.past_pivot(item.mode, state):
-            continue
-        if ApplyTransaction(session, reporter, transaction, item.begun).image() is None:
-            found[transaction] = item.actor.verb
-    return found
+        past = state == table.ROLLING_BACK or table.past_pivot(item.mode, state)
+        if item.mode in (table.APPLY, table.DEPLOY) and not past:
+            making[transaction] = item
+    if not making:
+        return {}
+    with session.pipeline():
+        # An image that the power cut may have damaged is none.
+        session.host.builder.clean()
+    return {
+        transaction: item.actor.verb
+        for transaction, item in making.items()
+        if ApplyTransaction(session, reporter, transaction, item.begun).image() is None
+    }
 
 
 def _restored(session: Session, reporter: Reporter) -> RecoveryResult:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from atomicstate.events.event import BootInstance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from atomicstate.catalog.client import Catalog
@@ -160,6 +160,12 @@ class Builder(Protocol):
 
     def clean(self) -> None:
         """Effect: drop what builds that were cut short left behind. No build runs."""
+
+    def keep_archives(self, needed: Collection[str]) -> None:
+        """Effect: of what the host's libapt fetched it keeps the archives `needed`, by file name.
+
+        Builds have the others still. Nothing is fetched meanwhile; a failure is none of anybody's.
+        """
 
     def forget_unused(self) -> None:
         """Effect: drop what `clean` does, and the cache of builds as far as it serves no image."""
