@@ -24,6 +24,11 @@ def quoted(text: str) -> str:
     return f"{text[:_SHOWN]!r}... ({len(text)} characters)"
 
 
+def archive_name(name: str, version: str, architecture: str) -> str:
+    """libapt's name for the archive: a colon would not do on every file system."""
+    return f"{name}_{version.replace(':', '%3a')}_{architecture}.deb"
+
+
 def validate_names(names: Iterable[str]) -> tuple[str, ...]:
     """`names` in their order, each once.
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import msgspec
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 
 class Survey(Struct, frozen=True):
@@ -14,7 +20,10 @@ class Survey(Struct, frozen=True):
 
 
 class Residue(Struct, frozen=True):
-    """What one change left outside /usr: paths with their signatures, and accounts."""
+    """What one change left outside /usr: paths with their signatures, and accounts.
+
+    `added` came with it, as far as can be known; `changed` was there before, or may be of another.
+    """
 
     added: dict[str, str]
     changed: dict[str, str]
@@ -43,6 +52,16 @@ def left_between(before: Survey, after: Survey) -> Residue:
         },
         users=users,
         groups=groups,
+    )
+
+
+def unsure_of(residue: Residue, seen: Container[str]) -> Residue:
+    """`residue`, where what was `seen` at a time when the change did not run may be anybody's."""
+    unsure = {path: sign for path, sign in residue.added.items() if path in seen}
+    return msgspec.structs.replace(
+        residue,
+        added={path: sign for path, sign in residue.added.items() if path not in unsure},
+        changed=residue.changed | unsure,
     )
 
 

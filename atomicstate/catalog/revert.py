@@ -10,6 +10,7 @@ from atomicstate.catalog import tree
 from atomicstate.catalog.dpkg import PlanState, before, plan_state
 from atomicstate.catalog.fetch import fetch_versions
 from atomicstate.catalog.libapt import apt_pkg
+from atomicstate.catalog.names import archive_name
 from atomicstate.catalog.perform import (
     Goal,
     changing,
@@ -112,8 +113,7 @@ def _clean_archives(plan: Plan) -> None:
     folder = Path(apt_pkg().config.find_dir("Dir::Cache::Archives"))
     for change in plan.changes:
         for version in {change.version, change.was} - {""}:
-            # libapt's name for the file: a colon would not do on every file system.
-            name = f"{change.name}_{version.replace(':', '%3a')}_{change.architecture}.deb"
+            name = archive_name(change.name, version, change.architecture)
             (folder / name).unlink(missing_ok=True)
 
 

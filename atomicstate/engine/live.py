@@ -74,6 +74,8 @@ class LiveTransaction:
 
     def resume(self, statuses: Mapping[str, str]) -> list[Event]:
         """Go on after an interruption, from the statuses of its steps."""
+        if self._begun.mode == table.LIVE and statuses.get("live") == "started":
+            residue.note_taken_up(self._session, self._transaction)
         return self._forward(self._runner(statuses=statuses))
 
     def abort(self, statuses: Mapping[str, str], reason: str, code: str) -> None:
@@ -93,7 +95,7 @@ class LiveTransaction:
         return (*self._left(), action_of(self._begun, live=not self._gone()))
 
     def _left(self) -> tuple[AnyBody, ...]:
-        return residue.found(self._session, self._transaction)
+        return residue.found(self._session, self._transaction, over=self._gone())
 
     def _runner(
         self, *, waiting: tuple[AnyBody, ...] = (), statuses: Mapping[str, str] | None = None

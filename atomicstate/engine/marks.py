@@ -6,10 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from atomicstate.engine.points import DEPLOYMENTS, resolve
+from atomicstate.engine.results import SILENT
+from atomicstate.engine.unfinished import warn_interrupted
 from atomicstate.errors import NoOperationError, NotFoundError, ValidationError
 from atomicstate.events.bodies import NoteAdded, TagSet
 
 if TYPE_CHECKING:
+    from atomicstate.engine.results import Reporter
     from atomicstate.engine.session import Session
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._/-]{0,63}", re.ASCII)
@@ -19,7 +22,7 @@ LONGEST_NOTE = 2000
 """Characters of a remark."""
 
 
-def tag(session: Session, name: str, point: str) -> tuple[TagSet, int]:
+def tag(session: Session, name: str, point: str, reporter: Reporter = SILENT) -> tuple[TagSet, int]:
     """Give the event at `point` the name `name`. Returns the fact and its number.
 
     Raises ValidationError for a name that could be another point, NoOperationError where it bears
@@ -31,6 +34,7 @@ def tag(session: Session, name: str, point: str) -> tuple[TagSet, int]:
             hint="letters, digits and . _ / - after a letter, and not what means another point",
         )
     with session.recording():
+        warn_interrupted(session, session.system(), reporter)
         seq = resolve(session, point).seq
         if seq == 0:
             raise NotFoundError("there is no event before the first that could bear a name")
@@ -41,9 +45,10 @@ def tag(session: Session, name: str, point: str) -> tuple[TagSet, int]:
     return body, event.seq
 
 
-def untag(session: Session, name: str) -> tuple[TagSet, int]:
+def untag(session: Session, name: str, reporter: Reporter = SILENT) -> tuple[TagSet, int]:
     """Take the name `name` away. Raises NotFoundError."""
     with session.recording():
+        warn_interrupted(session, session.system(), reporter)
         if name not in session.system().tags:
             raise NotFoundError(f"there is no tag {name!r}", hint="`atomicstate log --tags`")
         body = TagSet(name, 0)
@@ -51,10 +56,13 @@ def untag(session: Session, name: str) -> tuple[TagSet, int]:
     return body, event.seq
 
 
-def note(session: Session, point: str, text: str) -> tuple[NoteAdded, int]:
+def note(
+    session: Session, point: str, text: str, reporter: Reporter = SILENT
+) -> tuple[NoteAdded, int]:
     """Add a remark to the event at `point`. Raises ValidationError and what resolving raises."""
     text = checked_note(text)
     with session.recording():
+        warn_interrupted(session, session.system(), reporter)
         seq = resolve(session, point).seq
         if seq == 0:
             raise NotFoundError("there is no event before the first to make a note of")

@@ -30,7 +30,7 @@ def enable(session: Session, reporter: Reporter) -> OverlayResult:
     from atomicstate.engine.unfinished import resume_live, warn_unfinished
 
     with session.recording():
-        warn_unfinished(session, session.observe(), reporter)
+        warn_unfinished(session, session.observe(), reporter, live=True)
         resume_live(session, reporter)
         before = session.host.overlay.state()
         if before.active and not before.writable:

@@ -10,7 +10,7 @@ from atomicstate.engine.blobbed import recorded_plan, store_plan
 from atomicstate.engine.documents import composition
 from atomicstate.engine.live import refuse_broken
 from atomicstate.engine.results import PackageProposal, PackageResult
-from atomicstate.engine.unfinished import resume_live, warn_unfinished
+from atomicstate.engine.unfinished import resume_live, warn_interrupted, warn_unfinished
 from atomicstate.errors import AptError, ConflictError, HostError, NoOperationError
 from atomicstate.events.bodies import PackageAdded, PackageRemoved, TransactionBegun
 from atomicstate.events.ids import new_id
@@ -83,7 +83,7 @@ def carry_out(session: Session, proposal: PackageProposal, reporter: Reporter) -
     """
     with session.recording():
         system = session.observe()
-        warn_unfinished(session, system, reporter)
+        warn_unfinished(session, system, reporter, live=proposal.live)
         if proposal.live and resume_live(session, reporter):
             system = session.observe()
         if system.last_action > proposal.position:
@@ -100,6 +100,8 @@ def carry_out(session: Session, proposal: PackageProposal, reporter: Reporter) -
 def update(session: Session, reporter: Reporter) -> None:
     """Fetch the package lists of the host's tree. Raises AptError; the old lists stay then."""
     with session.recording():
+        if session.state.has_log:
+            warn_interrupted(session, session.system(), reporter)
         session.host.catalog.update(_progress(reporter))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atomicstate.engine import bisect, leftovers, transactions
+from atomicstate.engine import archives, bisect, leftovers, transactions
 from atomicstate.engine.results import PruneObject, PruneProposal, PruneResult
 from atomicstate.engine.runner import Answer, Effect, Runner
 from atomicstate.engine.unfinished import refuse_unfinished
@@ -66,6 +66,7 @@ def carry_out(session: Session, proposal: PruneProposal, reporter: Reporter) -> 
             PruneTransaction(session, reporter, transaction, begun).begin()
         folders = leftovers.ended(session)
         leftovers.remove(folders)
+        archives.let_go(session)
         session.host.builder.forget_unused()
     return PruneResult(
         transaction=transaction,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from atomicstate.catalog.residue import Residue, Survey, left_between, still_there
+from atomicstate.catalog.residue import Residue, Survey, left_between, still_there, unsure_of
 from atomicstate.errors import AtomicstateError, HostError
 from atomicstate.events.bodies import ResidueFound
 from atomicstate.files import make_directory, write_atomically
@@ -14,11 +14,14 @@ from atomicstate.projectors.compaction import in_force
 from atomicstate.projectors.pending import applied, booted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from atomicstate.engine.session import Session
     from atomicstate.projectors.state import Action
     from atomicstate.projectors.system import System
 
 _BEFORE = "before.json"
+_TAKEN_UP = "taken-up.json"
 
 
 def note_before(session: Session, transaction: str) -> None:
@@ -26,23 +29,36 @@ def note_before(session: Session, transaction: str) -> None:
 
     A tree that can't be looked through is no reason not to go on: then nothing is known to stay.
     """
-    path = session.state.transaction_directory(transaction) / _BEFORE
-    if path.exists():
-        return
-    try:
-        before = session.host.catalog.survey()
-    except HostError:
-        return
-    make_directory(path.parent)
-    write_atomically(path, msgspec.json.encode(before))
+    if not _noted(session, transaction, _BEFORE).exists():
+        _note(session, transaction, _BEFORE)
 
 
-def found(session: Session, transaction: str) -> tuple[ResidueFound, ...]:
-    """What `transaction` left, as a fact; none where nothing is known to stay."""
-    path = session.state.transaction_directory(transaction) / _BEFORE
+def note_taken_up(session: Session, transaction: str) -> None:
+    """Keep, durable, what lies there when `transaction` is taken up after an interruption.
+
+    One that was cut short before it looked has changed nothing yet: it looks now. What came since
+    another looked may be a person's as well as its own: nobody can tell.
+    """
+    before = _noted(session, transaction, _BEFORE)
+    if not before.exists():
+        _note(session, transaction, _BEFORE)
+    elif not _note(session, transaction, _TAKEN_UP):
+        before.unlink()
+
+
+def found(session: Session, transaction: str, *, over: bool) -> tuple[ResidueFound, ...]:
+    """What `transaction` left, as a fact; none where nothing is known to stay.
+
+    `over`: the boot that it ran in is, and what came since then is among it.
+    """
     try:
-        before = msgspec.json.decode(path.read_bytes(), type=Survey)
-        residue = left_between(before, session.host.catalog.survey())
+        before = _read(session, transaction, _BEFORE)
+        now = session.host.catalog.survey()
+        residue = left_between(before, now)
+        if over:
+            residue = unsure_of(residue, now.files)
+        elif _noted(session, transaction, _TAKEN_UP).exists():
+            residue = unsure_of(residue, _read(session, transaction, _TAKEN_UP).files)
     except (OSError, msgspec.MsgspecError, HostError):
         return ()
     if not residue:
@@ -55,6 +71,26 @@ def found(session: Session, transaction: str) -> tuple[ResidueFound, ...]:
             residue.groups,
         ),
     )
+
+
+def _noted(session: Session, transaction: str, name: str) -> Path:
+    return session.state.transaction_directory(transaction) / name
+
+
+def _note(session: Session, transaction: str, name: str) -> bool:
+    """Whether what lies there now is kept under `name`."""
+    path = _noted(session, transaction, name)
+    try:
+        seen = session.host.catalog.survey()
+    except HostError:
+        return False
+    make_directory(path.parent)
+    write_atomically(path, msgspec.json.encode(seen))
+    return True
+
+
+def _read(session: Session, transaction: str, name: str) -> Survey:
+    return msgspec.json.decode(_noted(session, transaction, name).read_bytes(), type=Survey)
 
 
 def residue(session: Session, system: System, *, overlay: bool) -> list[str]:
@@ -79,10 +115,10 @@ def residue(session: Session, system: System, *, overlay: bool) -> list[str]:
 
 
 def shadowing(session: Session, system: System) -> dict[str, str]:
-    """What live transactions added to /etc that the next deployment brings itself.
+    """What live transactions added to /etc whose actions the next deployment holds.
 
-    Paths with signatures. The next boot merges /etc: a file that was added on the machine wins
-    over the image's own, for good.
+    Paths with signatures; which of them the image itself has, its tree alone tells. The next boot
+    merges /etc: a file that was added on the machine wins over the image's own, for good.
     """
     coming = (applied(system) or frozenset()) - (booted(system) or frozenset())
     found: dict[str, str] = {}

@@ -67,7 +67,7 @@ def restore(session: Session, reporter: Reporter) -> RestoreResult:
     with session.recording():
         system = session.observe()
         refuse_broken(system)
-        warn_unfinished(session, system, reporter)
+        warn_unfinished(session, system, reporter, live=True)
         resume_live(session, reporter)
         system = session.observe()
         wishes = lost(session, system)

@@ -412,3 +412,7 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Nothing."""
+
+
+SILENT = Silent()
+"""Where nobody listens."""

@@ -112,7 +112,7 @@ def carry_out(session: Session, proposal: Proposal, reporter: Reporter) -> Undon
     then it was taken back and nothing is recorded.
     """
     with session.recording():
-        warn_unfinished(session, session.observe(), reporter)
+        warn_unfinished(session, session.observe(), reporter, live=proposal.live)
         if proposal.live:
             resume_live(session, reporter)
         again = propose(

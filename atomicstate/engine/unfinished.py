@@ -14,7 +14,7 @@ from atomicstate.machine import table
 from atomicstate.machine.state import transaction_state
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
     from contextlib import AbstractContextManager
 
     from atomicstate.engine.results import Reporter
@@ -71,30 +71,35 @@ def refuse_unfinished(session: Session, system: System) -> None:
             )
 
 
-def warn_unfinished(session: Session, system: System, reporter: Reporter) -> None:
-    """Say what recording goes on in spite of: a run of the pipeline that was cut short, and
-    edits of image.yml that nobody took in."""
+def warn_unfinished(
+    session: Session, system: System, reporter: Reporter, *, live: bool = False
+) -> None:
+    """Say what a command goes on in spite of: runs that were cut short, and edits of image.yml
+    that nobody took in. `live`: it goes on with the overlay's own first (`resume_live`)."""
     remind(session, system, reporter)
-    warn_interrupted(session, system, reporter)
+    warn_interrupted(session, system, reporter, live=live)
 
 
-def warn_interrupted(session: Session, system: System, reporter: Reporter) -> None:
-    """Say that a run of the pipeline was cut short."""
+def warn_interrupted(
+    session: Session, system: System, reporter: Reporter, *, live: bool = False
+) -> None:
+    """Say which runs were cut short; of the overlay's own `resume_live` tells, where `live`."""
     for item in found_in(session, system):
-        if item.mode not in table.OF_THE_OVERLAY and not item.running:
-            reporter.note(
-                f"`{item.verb}` was cut short at the step {item.step}: `atomicstate resume` goes"
-                " on with it, `atomicstate abort` takes it back"
-            )
+        if item.running or (live and item.mode in table.OF_THE_OVERLAY):
+            continue
+        reporter.note(
+            f"`{item.verb}` was cut short at the step {item.step or 'begin'}: `atomicstate resume`"
+            " goes on with it, `atomicstate abort` takes it back"
+        )
 
 
-def resume(session: Session, reporter: Reporter) -> RecoveryResult:
-    """Go on with every unfinished transaction, from the step where it stopped.
+def resume(session: Session, reporter: Reporter, *, leaves: Container[str] = ()) -> RecoveryResult:
+    """Go on with every unfinished transaction but `leaves`, from the step where it stopped.
 
     One that was being taken back is taken back to its end. Raises LockedError where one still
     runs, and what a failing step raised.
     """
-    return _each(session, reporter, forward=True)
+    return _each(session, reporter, forward=True, leaves=leaves)
 
 
 def abort(session: Session, reporter: Reporter) -> RecoveryResult:
@@ -120,7 +125,9 @@ def resume_live(session: Session, reporter: Reporter) -> bool:
     return bool(unfinished)
 
 
-def _each(session: Session, reporter: Reporter, *, forward: bool) -> RecoveryResult:
+def _each(
+    session: Session, reporter: Reporter, *, forward: bool, leaves: Container[str] = ()
+) -> RecoveryResult:
     system = session.observe()
     done = []
     # The overlay's work first: an apply's guard waits for it. The applies last: what drops a
@@ -131,8 +138,8 @@ def _each(session: Session, reporter: Reporter, *, forward: bool) -> RecoveryRes
     ):
         with _lock(session, item.mode):
             now = session.system().open.get(transaction)
-            if now is None:
-                continue  # its own process ended it while we waited
+            if now is None or transaction in leaves:
+                continue  # its own process ended it while we waited, or its time comes later
             done.append(_one(session, reporter, transaction, now, forward=forward))
     # One that another transaction ended has not cleared away its own folder.
     leftovers.clean(session)

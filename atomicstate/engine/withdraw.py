@@ -1,7 +1,8 @@
 """At shutdown: what live installs added to /etc makes way for the next image's own files.
 
 Until then the packages in the overlay need it; after the boot the merged /etc would hold it for
-good, over whatever later images bring. A file that was changed since is a person's, and stays.
+good, over whatever later images bring. A file that was changed since is a person's, and stays; so
+does one that the next image does not have: another program may have written it meanwhile.
 """
 
 from __future__ import annotations
@@ -13,18 +14,22 @@ import msgspec
 from atomicstate.catalog.residue import Residue
 from atomicstate.engine.residue import shadowing
 from atomicstate.engine.runner import Answer, Effect, Runner
+from atomicstate.errors import ImageError
 from atomicstate.events.bodies import TransactionBegun
 from atomicstate.events.ids import new_id
 from atomicstate.machine import recovery, table
 from atomicstate.machine.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from atomicstate.engine.results import Reporter
     from atomicstate.engine.session import Session
     from atomicstate.events.bodies import AnyBody
     from atomicstate.events.event import BootInstance, Event
+    from atomicstate.host.ports import Image
+
+_SHOWN = 5
 
 
 def withdraw(session: Session, reporter: Reporter) -> tuple[str, ...]:
@@ -42,13 +47,38 @@ def run(session: Session, reporter: Reporter) -> tuple[str, ...]:
     if not shadow:
         return ()
     now = session.host.catalog.survey().files
-    paths = tuple(sorted(path for path, sign in shadow.items() if now.get(path) == sign))
+    unchanged = [path for path, sign in shadow.items() if now.get(path) == sign]
+    paths = tuple(sorted(_in_next_image(session, reporter, unchanged)))
     if not paths:
         return ()
     begun = TransactionBegun(table.WITHDRAW, objects=paths)
     boot = session.host_status().boot
     WithdrawTransaction(session, reporter, new_id(), begun, boot).begin()
     return paths
+
+
+def _in_next_image(session: Session, reporter: Reporter, paths: Sequence[str]) -> Collection[str]:
+    """Those of `paths` that the image which boots next has; none where nobody can tell."""
+    if not paths:
+        return ()
+    try:
+        return session.host.builder.has(_next_image(session), paths)
+    except ImageError as error:
+        more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+        reporter.note(
+            f"{error.message}: nothing was withdrawn from /etc. What live installs left there stays"
+            " in front of what the next image brings; compare the two after the boot:"
+            f" {', '.join(sorted(paths)[:_SHOWN])}{more}"
+        )
+        return ()
+
+
+def _next_image(session: Session) -> Image:
+    """The image that boots next. Raises ImageError where it is gone, or not known."""
+    coming = session.host_status().boots_next
+    if coming is None or not coming.image_digest:
+        raise ImageError("the host does not tell which image boots next")
+    return session.host.builder.resolve(coming.image_digest)
 
 
 class WithdrawTransaction:

@@ -395,7 +395,8 @@ class ResidueFound(Body, frozen=True, array_like=True, gc=False, tag="residue.fo
     """What a live transaction left in /etc and /var, which no overlay takes away.
 
     `files` counts them; the blob `found` is JSON: `added` and `changed` map paths to signatures
-    (mode, owner and digest), `users` and `groups` are names.
+    (mode, owner and digest), `users` and `groups` are names. `added` came while it ran; `changed`
+    was there before, or came while it was cut short, and may be anybody's.
     """
 
     found: str

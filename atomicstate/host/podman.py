@@ -28,7 +28,7 @@ from atomicstate.host.working import Working, is_broken
 from atomicstate.recipe.labels import LABEL_RENDERER, LABEL_WHOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from atomicstate.host.ports import Builder, Image
 
@@ -65,6 +65,21 @@ def _overlay_layers(data: Driver) -> Layers:
     # and too many long ones don't fit the page that mount(2) takes.
     listed = f"{data.upper_dir}:{data.lower_dir}"
     return Layers(Path(data.upper_dir).parents[1], tuple(_LAYER.findall(listed)))
+
+
+def _share(archive: Path, at: Path) -> None:
+    """Have `archive` at `at` too: once on the disk, where that is one file system."""
+    if at.exists():
+        if at.stat().st_size == archive.stat().st_size:
+            return
+        at.unlink()
+    try:
+        os.link(archive, at)
+    except OSError:
+        # What was cut short at its name would be taken for the archive.
+        part = at.with_name(f"{at.name}.part")
+        shutil.copy2(archive, part)
+        part.replace(at)
 
 
 class PodmanBuilder:
@@ -262,21 +277,36 @@ class PodmanBuilder:
                 # The lists of a base lie in a folder.
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
+    def keep_archives(self, needed: Collection[str]) -> None:
+        """Of what the host's libapt fetched, it keeps the archives `needed`, by file name.
+
+        Builds have the others still, as long as `forget_unused` leaves them.
+        """
+        self._offer_archives()
+        with contextlib.suppress(OSError):
+            for archive in self._fetched():
+                if archive.name not in needed:
+                    archive.unlink()
+
     def _offer_archives(self) -> None:
-        """Move what the host's libapt fetched to where a build finds it.
+        """Let a build find what the host's libapt fetched, which keeps it: the overlay may need it
+        again when there is no network.
 
         It need not succeed: a build fetches what it does not find.
         """
-        found = sorted(self._archives.glob("*.deb")) if self._archives else []
+        found = self._fetched()
         if not found:
             return
         folder = self.storage.cache / ARCHIVES
         with contextlib.suppress(OSError):
             folder.mkdir(mode=0o755, parents=True, exist_ok=True)
             for archive in found:
-                # Read anew: what an archive is was told by apt's own lists, and apt checks it
-                # against those of the image again.
-                shutil.move(archive, folder / archive.name)
+                # What an archive is was told by apt's own lists, and apt checks it against those
+                # of the image again.
+                _share(archive, folder / archive.name)
+
+    def _fetched(self) -> list[Path]:
+        return sorted(self._archives.glob("*.deb")) if self._archives else []
 
     def import_tar(self, tar: Path, tag: str, labels: Mapping[str, str]) -> Image:
         """The image `tag`, of the root file system in `tar`, with `labels`."""

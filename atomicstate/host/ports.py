@@ -14,7 +14,7 @@ from msgspec import Struct
 from atomicstate.events.event import BootInstance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from atomicstate.catalog.client import Catalog
@@ -162,6 +162,12 @@ class Builder(Protocol):
         """Effect: drop what builds that were cut short left behind. No build runs.
 
         What they had made, and a power cut did not damage, is durable then.
+        """
+
+    def keep_archives(self, needed: Collection[str]) -> None:
+        """Effect: of what the host's libapt fetched it keeps the archives `needed`, by file name.
+
+        Builds have the others still. Nothing is fetched meanwhile; a failure is none of anybody's.
         """
 
     def forget_unused(self) -> None:

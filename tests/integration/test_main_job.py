@@ -90,6 +90,14 @@ def local_template(
             deb("rival", conflicts="tool"),
             deb("bad", postinst="echo broken on purpose >&2; exit 1"),
             deb("slow", postinst="sleep 60"),
+            # Something that comes while it is installed live, and that no image has.
+            build_deb(
+                made,
+                "service",
+                files={"/etc/service.conf": "its own\n", "/usr/share/service/version": "1.0"},
+                conffiles=["/etc/service.conf"],
+                postinst="test -d /run/atomicstate-archives || echo mine >/etc/only-here",
+            ),
         ]
         line = write_repository(made, debs, seen_at=REPOSITORY)
         add_repository(host, made, line)
@@ -217,6 +225,45 @@ def test_a_power_cut_after_apply_loses_nothing_but_the_staging(box: Box) -> None
     box.done("apply", "-y")
     box.reboot()
     assert box.has("/usr/share/tool/version")
+
+
+def test_after_a_power_cut_the_overlay_comes_back_without_a_network(
+    sandbox_host: SandboxHost,
+) -> None:
+    box = Box(sandbox_host)
+    box.done("init")
+    box.done("package", "add", "jq", "-y")
+    box.done("apply", "-y")
+    nowhere = "".join(
+        f'Acquire::{scheme}::Proxy "http://127.0.0.1:9/";\n' for scheme in ("http", "https")
+    )
+    write = f"cat >/etc/apt/apt.conf.d/zz-offline <<'E'\n{nowhere}E\n"
+    assert inside(box.host, "sh", "-c", write).returncode == 0
+    box.reboot("--power-cut")
+    assert not box.has("/usr/bin/jq")
+    found = box.json("resume", "--boot")
+    assert [item["mode"] for item in found["done"]] == ["restore", "deploy"]
+    assert box.has("/usr/bin/jq")
+    box.reboot()
+    assert inside(box.host, "sh", "-c", "ls /var/cache/apt/archives/*.deb").returncode == 0
+    box.done("resume", "--boot")
+    assert inside(box.host, "sh", "-c", "ls /var/cache/apt/archives/*.deb").returncode != 0
+    assert box.has("/usr/bin/jq")
+
+
+def test_only_what_the_next_image_has_makes_way_for_it_in_etc(box: Box) -> None:
+    box.done("package", "add", "service", "-y")
+    assert box.has("/etc/service.conf")
+    assert box.json("withdraw")["withdrawn"] == []
+    box.done("apply", "-y")
+    staged = box.json("status")["host"]["staged"]["transaction"]
+    assert box.json("withdraw")["withdrawn"] == ["/etc/service.conf"]
+    assert not box.has("/etc/service.conf")
+    assert box.has("/etc/only-here")
+    box.reboot()
+    assert box.json("status")["host"]["booted"]["transaction"] == staged
+    assert box.has("/etc/service.conf")
+    assert box.has("/etc/only-here")
 
 
 def test_a_foreign_deployment_is_adopted_its_newer_image_taken_and_left_again(box: Box) -> None:

@@ -21,7 +21,7 @@ from atomicstate.host.ports import Deployment, HostStatus, Image, OverlayState, 
 from tests.support import containerfiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
 BASE = "localhost/base:test"
@@ -60,6 +60,8 @@ class FakeHost:
         self.files: dict[str, str] = {}
         # What the base image holds beside its packages, by path.
         self.base_files: dict[str, bytes] = {"/var/lib/dpkg/status": b""}
+        # What libapt fetched, by the names of its files.
+        self.archives: set[str] = set()
         self.warnings: tuple[str, ...] = ()
         self._serial = 0
         base_image = self._image(BASE, {}, frozenset(base))
@@ -172,6 +174,8 @@ class FakeHost:
         self._worked("revert")
 
     def survey(self) -> Survey:
+        if "survey" in self.failing:
+            raise self.failing["survey"]
         return Survey(dict(self.files), ("root",), ("root",))
 
     def withdraw(self, signatures: Mapping[str, str]) -> Survey:
@@ -244,7 +248,10 @@ class FakeHost:
         return 0 if argv[1] in self.packages_of(image.id) else 1
 
     def has(self, image: Image, paths: Sequence[str]) -> frozenset[str]:
-        return frozenset(path for path in paths if path in self.base_files)
+        if image.id not in {found.id for found, _packages in self.images.values()}:
+            raise ImageError(f"the image {image.reference} is gone")
+        brought = {f"/etc/{name}.conf" for name in self.packages_of(image.id)}
+        return frozenset(path for path in paths if path in self.base_files or path in brought)
 
     def read(self, image: Image, path: str) -> tuple[TreeEntry, ...] | None:
         if path in self.base_files:
@@ -266,6 +273,10 @@ class FakeHost:
 
     def forget_unused(self) -> None:
         self._effect("forget_unused")
+
+    def keep_archives(self, needed: Collection[str]) -> None:
+        self._effect("keep_archives")
+        self.archives &= set(needed)
 
     def pull(self, reference: str, on_line: Callable[[str], None]) -> None:
         """`registry` maps a reference to the packages that its newest image holds."""
@@ -392,6 +403,7 @@ class Builder:
         self.find, self.build, self.remove = host.find, host.build, host.remove
         self.resolve, self.images = host.resolve_image, host.images_with
         self.clean, self.forget_unused = host.clean, host.forget_unused
+        self.keep_archives = host.keep_archives
         self.pull, self.remove_image = host.pull, host.remove_image
         self.run = host.run_in
         self.has, self.read = host.has, host.read

@@ -26,6 +26,10 @@ TELL = [
     ["package", "add", "tree", "-y"],
     ["package", "add", "tree", "--no-live", "-y"],
     ["package", "remove", "bash", "--no-live", "-y"],
+    ["package", "update"],
+    ["tag", "good"],
+    ["tag", "good", "--delete"],
+    ["note", "HEAD", "why"],
     ["base", "update", "-y"],
     ["overlay", "enable"],
     ["overlay", "restore"],
@@ -66,3 +70,76 @@ def test_what_goes_on_beside_it_tells_of_it(machine, capfd, argv):
     dispatch(argv)
     assert "`apply` was cut short at the step build" in capfd.readouterr().err
     assert len(machine.command(lambda s: s.observe().open)) == 1
+
+
+# -- a change of the running system that was killed ------------------------------------------
+
+RECORDING = [
+    ["package", "add", "jq", "--no-live", "-y"],
+    ["package", "update"],
+    ["base", "update", "-y"],
+    ["adopt"],
+    ["undo", "2", "--no-live", "-y"],
+    ["replay", "--to", "1", "--restore", "-y"],
+    ["hostname", "set", "here", "-y"],
+    ["tag", "good"],
+    ["note", "HEAD", "why"],
+]
+GOES_ON = [
+    ["package", "add", "jq", "-y"],
+    ["overlay", "enable"],
+    ["overlay", "restore"],
+]
+
+
+@pytest.fixture
+def killed_install(tmp_path, monkeypatch):
+    machine = adopted(tmp_path / "state", fake_host())
+    machine.command(
+        lambda s: packages.carry_out(s, packages.propose(s, "add", ["nano"], live=False), SILENT)
+    )
+    machine.host.after["half"] = Crash()
+    machine.killed(
+        lambda s: packages.carry_out(s, packages.propose(s, "add", ["tree"], live=True), SILENT),
+        verb="package add",
+    )
+    machine.host.after.clear()
+    monkeypatch.setattr(cli_app.App, "session", lambda app: machine.session(app.verb))
+    return machine
+
+
+@pytest.mark.parametrize("argv", RECORDING, ids=" ".join)
+def test_what_records_beside_a_killed_install_tells_of_it(killed_install, capfd, argv):
+    dispatch(argv)
+    said = capfd.readouterr().err
+    assert said.count("`package add` was cut short at the step live") == 1
+    assert "`atomicstate resume`" in said
+    assert len(killed_install.command(lambda s: s.observe().open)) == 1
+
+
+@pytest.mark.parametrize("argv", GOES_ON, ids=" ".join)
+def test_what_works_in_the_overlay_goes_on_with_a_killed_install_and_says_so(
+    killed_install, capfd, argv
+):
+    dispatch(argv)
+    said = capfd.readouterr().err
+    assert said.count("was cut short") == 1
+    assert "`package add` was cut short earlier: going on with it first" in said
+    assert not killed_install.command(lambda s: s.observe().open)
+
+
+# -- the unit at boot ------------------------------------------------------------------------
+
+
+def test_at_boot_what_is_left_for_later_is_told_and_is_no_failure(machine, capfd):
+    machine.host.reboot()
+    assert dispatch(["resume", "--boot"]) == 0
+    assert "what `apply` was to make has to be built" in capfd.readouterr().out
+    assert machine.command(lambda s: s.observe().open)
+
+
+def test_at_boot_with_nothing_to_bring_back_there_is_nothing_to_do(killed_install, capfd):
+    assert dispatch(["resume", "-y"]) == 0
+    capfd.readouterr()
+    assert dispatch(["resume", "--boot"]) == 0
+    assert "nothing to do" in capfd.readouterr().out

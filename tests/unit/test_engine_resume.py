@@ -8,7 +8,13 @@ from atomicstate.engine import apply, packages, restore, unfinished
 from atomicstate.engine.results import Silent
 from atomicstate.engine.resume import outlook, resume
 from atomicstate.engine.status import status
-from atomicstate.errors import AptError, HostError, NotFoundError
+from atomicstate.errors import (
+    AptError,
+    CanceledError,
+    ContainerError,
+    HostError,
+    NotFoundError,
+)
 from tests.support.fakehost import Crash, fake_host
 from tests.support.sessions import adopted
 
@@ -138,6 +144,94 @@ def test_a_missing_package_does_not_fail_the_boot(machine):
     assert "tree" in note
     with pytest.raises(NotFoundError):
         machine.command(resumed)
+
+
+# -- one part fails, or has to wait for the network -------------------------------------------
+
+
+def live_tree_and_a_build_cut_short(machine, *, after=""):
+    machine.command(lambda s: add(s, "tree"))
+    machine.command(lambda s: add(s, "jq", live=False))
+    if after:
+        machine.host.after[after] = Crash()
+    else:
+        machine.host.failing["build"] = Crash()
+    machine.killed(apply_all)
+    machine.host.failing.clear()
+    machine.host.after.clear()
+    machine.host.reboot(power_cut=True)
+
+
+def test_a_build_that_fails_does_not_keep_the_overlay_from_coming_back(machine):
+    live_tree_and_a_build_cut_short(machine)
+    machine.host.failing["build"] = ContainerError("deb.example.org can't be resolved")
+    with pytest.raises(ContainerError, match="resolved"):
+        machine.command(resumed)
+    assert "tree" in machine.host.tree
+    assert machine.command(status).unfinished == []
+
+
+def test_whoever_ends_a_resume_ends_all_of_it(machine):
+    live_tree_and_a_build_cut_short(machine)
+    machine.host.failing["build"] = KeyboardInterrupt()
+    with pytest.raises(CanceledError):
+        machine.command(resumed)
+    assert "tree" not in machine.host.tree
+
+
+def test_at_boot_a_build_waits_for_the_network_and_the_overlay_does_not(machine):
+    live_tree_and_a_build_cut_short(machine)
+    before = machine.host.calls.count("build")
+    result = machine.command(at_boot)
+    assert modes(result) == [("restore", "finished")]
+    assert machine.host.calls.count("build") == before
+    assert "tree" in machine.host.tree
+    [note] = result.notes
+    assert "waits for the network" in note
+    assert machine.kinds().count("host.booted") == 1
+    assert modes(machine.command(resumed)) == [("apply", "finished")]
+
+
+def test_at_boot_what_is_built_already_goes_on(machine):
+    live_tree_and_a_build_cut_short(machine, after="build")
+    result = machine.command(at_boot)
+    assert modes(result) == [("apply", "finished"), ("restore", "finished")]
+    assert result.notes == []
+    assert machine.host.deployments["staged"] is not None
+
+
+def test_at_boot_what_fails_is_told_in_the_end_and_the_rest_is_done(machine):
+    live_tree_and_a_build_cut_short(machine, after="build")
+    machine.host.failing["stage"] = HostError("ostree exited 1")
+    with pytest.raises(HostError, match="ostree exited 1"):
+        machine.command(at_boot)
+    assert "tree" in machine.host.tree
+
+
+def test_at_boot_an_image_that_is_gone_waits_for_the_network(machine):
+    machine.command(lambda s: add(s, "jq", live=False))
+    made = machine.command(apply_all)
+    machine.host.reboot(power_cut=True)
+    machine.host.remove_image(made.image)
+    result = machine.command(at_boot)
+    assert modes(result) == []
+    [note] = result.notes
+    assert made.transaction in note
+    assert "waits for the network" in note
+    assert modes(machine.command(resumed)) == [("deploy", "finished")]
+
+
+def test_nothing_is_staged_again_beside_an_apply_that_is_not_ended(machine):
+    machine.command(lambda s: add(s, "jq", live=False))
+    machine.command(apply_all)
+    machine.command(lambda s: add(s, "tree", live=False))
+    machine.host.failing["build"] = Crash()
+    machine.killed(apply_all)
+    machine.host.failing.clear()
+    machine.host.reboot(power_cut=True)
+    assert modes(machine.command(at_boot)) == []
+    assert machine.host.deployments["staged"] is None
+    assert len(machine.command(status).unfinished) == 1
 
 
 def test_putting_back_takes_out_nothing_that_nobody_agreed_to(machine):

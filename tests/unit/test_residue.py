@@ -153,6 +153,16 @@ def test_what_a_killed_install_left_is_known_after_it_was_finished(machine: Mach
     assert residue(machine) == ["/etc/tree.conf"]
 
 
+def test_what_an_install_left_that_was_killed_before_it_began_is_known(machine: Machine) -> None:
+    machine.host.failing["survey"] = Crash()
+    machine.killed(lambda s: add(s, "tree"))
+    machine.host.failing.clear()
+    machine.command(lambda s: resume(s, SILENT))
+    machine.command(lambda s: apply.carry_out(s, apply.propose(s), SILENT))
+    assert "residue.found" in machine.kinds()
+    assert withdrawn(machine) == ("/etc/tree.conf",)
+
+
 def test_what_an_install_left_that_a_power_cut_ended_is_residue(machine: Machine) -> None:
     machine.host.after["carry_out"] = Crash()
     machine.killed(lambda s: add(s, "tree"))
@@ -212,6 +222,61 @@ def test_one_that_was_killed_is_finished_in_the_same_boot(machine: Machine) -> N
     machine.command(lambda s: resume(s, SILENT))
     assert machine.kinds()[-1] == "step.done"
     assert machine.command(status).unfinished == []
+
+
+def test_what_another_program_wrote_meanwhile_and_no_image_has_stays(machine: Machine) -> None:
+    home = "/etc/NetworkManager/system-connections/home"
+
+    def saves(when: str, name: str) -> None:
+        if (when, name) == ("after", "half"):
+            machine.host.files[home] = "600:0:0 secret"
+
+    machine.host.on_effect = saves
+    applied(machine)
+    assert withdrawn(machine) == ("/etc/tree.conf",)
+    assert home in machine.host.files
+
+
+def test_where_the_next_image_is_gone_nothing_is_withdrawn_and_that_is_said(
+    machine: Machine,
+) -> None:
+    applied(machine)
+    staged = machine.host.deployments["staged"]
+    assert staged is not None
+    machine.host.remove_image(staged.image_digest)
+    told: list[str] = []
+
+    class Hearing(Silent):
+        def note(self, text: str) -> None:
+            told.append(text)
+
+    assert machine.command(lambda s: withdraw(s, Hearing())) == ()
+    assert "/etc/tree.conf" in machine.host.files
+    [note] = told
+    assert "nothing was withdrawn from /etc" in note
+
+
+def test_what_is_found_after_another_boot_may_be_a_persons_and_stays(machine: Machine) -> None:
+    machine.host.after["carry_out"] = Crash()
+    machine.killed(lambda s: add(s, "tree"))
+    machine.host.after.clear()
+    machine.host.reboot(power_cut=True)
+    machine.host.files["/etc/tree.conf"] = "644:0:0 mine"
+    machine.command(lambda s: resume(s, SILENT))
+    machine.command(lambda s: apply.carry_out(s, apply.propose(s), SILENT))
+    assert withdrawn(machine) == ()
+    assert machine.host.files["/etc/tree.conf"] == "644:0:0 mine"
+
+
+def test_what_a_person_wrote_between_a_kill_and_its_resume_stays(machine: Machine) -> None:
+    machine.host.after["carry_out"] = Crash()
+    machine.killed(lambda s: add(s, "tree"))
+    machine.host.after.clear()
+    machine.host.files["/etc/tree.conf"] = "644:0:0 mine"
+    machine.command(lambda s: resume(s, SILENT))
+    machine.command(lambda s: apply.carry_out(s, apply.propose(s), SILENT))
+    assert withdrawn(machine) == ()
+    assert machine.host.files["/etc/tree.conf"] == "644:0:0 mine"
 
 
 def test_removing_takes_only_what_is_still_as_it_was_recorded(tree: Path) -> None:

@@ -43,6 +43,24 @@ def test_each_command_in_a_unit_is_one_that_can_be_called(path: Path) -> None:
         command.make_context(command.name, list(words), parent=context)
 
 
+def unit_of(name: str) -> ConfigParser:
+    return read(next(path for path in UNITS if path.name == name))
+
+
+def test_what_needs_the_network_or_a_build_does_not_hold_up_the_boot() -> None:
+    early = unit_of("atomicstate-resume.service")
+    assert "--boot" in early["Service"]["ExecStart"].split()
+    assert early["Install"]["Also"] == "atomicstate-resume-online.service"
+    online = unit_of("atomicstate-resume-online.service")
+    assert "--boot" not in online["Service"]["ExecStart"].split()
+    assert "Before" not in online["Unit"]
+    # Else multi-user.target would wait until it has started, and the network with it.
+    assert {"multi-user.target", "network-online.target", "atomicstate-resume.service"} <= set(
+        online["Unit"]["After"].split()
+    )
+    assert online["Unit"]["Wants"] == "network-online.target"
+
+
 def test_the_withdrawal_comes_before_the_merge_of_etc() -> None:
     unit = read(next(path for path in UNITS if path.name == "atomicstate-withdraw.service"))
     assert "ostree-finalize-staged.service" in unit["Unit"]["After"].split()

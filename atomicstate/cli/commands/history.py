@@ -129,11 +129,11 @@ def tag(app: App, name: str, point: str | None, *, delete: bool) -> None:
         raise ValidationError("--delete takes a name away wherever it is: give no POINT")
     from atomicstate.engine import marks
 
-    with app.session() as session:
+    with app.session() as session, app.reporting() as reporter:
         body, seq = (
-            marks.untag(session, name)
+            marks.untag(session, name, reporter)
             if delete
-            else marks.tag(session, name, "@" if point is None else point)
+            else marks.tag(session, name, "@" if point is None else point, reporter)
         )
     said = f"is event {body.point}" if body.point else "is gone"
     app.answer(
@@ -149,8 +149,8 @@ def note(app: App, point: str, text: str) -> None:
     """Add a remark to a point of the history: why it was done, say."""
     from atomicstate.engine import marks
 
-    with app.session() as session:
-        body, seq = marks.note(session, point, text)
+    with app.session() as session, app.reporting() as reporter:
+        body, seq = marks.note(session, point, text, reporter)
     app.answer(
         lambda: {"seq": seq, "point": body.point, "text": body.text},
         lambda _look: f"Noted at event {body.point}.",

@@ -65,8 +65,8 @@ def status(app: App, *, at: str | None) -> None:
 def withdraw(app: App) -> None:
     """Before a shutdown: let the next image's own files into /etc.
 
-    Takes away what live installs added to /etc, nobody changed since, and the next image brings
-    itself. A unit runs it; `sandbox reboot` does so, too.
+    Takes away what live installs added to /etc, nobody changed since, and the next image has
+    itself; where that image is gone nothing. A unit runs it; `sandbox reboot` does so, too.
     """
     from atomicstate.engine import withdraw as engine
 

@@ -16,18 +16,22 @@ if TYPE_CHECKING:
     from atomicstate.cli.app import App
     from atomicstate.engine.results import RecoveryResult, UnfinishedResult
     from atomicstate.engine.resume import Outlook
+    from atomicstate.engine.session import Session
 
 
 @verb("resume", waits=True)
 @click.option(
-    "--boot", is_flag=True, help="For the unit at boot: ask nothing, leave out what can't be had."
+    "--boot", is_flag=True, help="For the unit at boot: ask nothing, leave builds for later."
 )
 def resume(app: App, *, boot: bool) -> None:
     """Go on with work that was cut short, bring back what a boot lost.
 
     From the step where it stopped; what was being taken back is taken back to its end. Then the
     packages of an overlay that is gone are put back, and a staged deployment that did not come up
-    is staged again.
+    is staged again. Each is tried, whatever becomes of the others.
+
+    With --boot, early and without the network, what has to be built first is left for another
+    `resume`; what the overlay can't have back is no failure yet.
     """
     from atomicstate.engine import leftovers
     from atomicstate.engine import resume as engine
@@ -38,17 +42,29 @@ def resume(app: App, *, boot: bool) -> None:
             _nothing(app, [])
             return
         leftovers.clean(session)
-        found = engine.outlook(session)
-        if not found:
-            _nothing(app, found.notes)
+        told = [] if boot else _agreed(app, session)
+        if told is None:
             return
-        _refuse_running(found.unfinished)
-        app.show(lambda look: _outlook_text(found, look))
-        if not boot:
-            app.ask("Go on with it?" if found.unfinished else "Bring it back?")
         with app.reporting() as reporter:
             result = engine.resume(session, reporter, boot=boot)
-    app.answer(lambda: fields_of(result), lambda _look: _result_text(result, found.notes))
+    if boot and not result.done:
+        _nothing(app, result.notes)
+        return
+    app.answer(lambda: fields_of(result), lambda _look: _result_text(result, told))
+
+
+def _agreed(app: App, session: Session) -> list[str] | None:
+    """Show what there is to resume, and ask. Returns the notes that were shown; None: nothing."""
+    from atomicstate.engine import resume as engine
+
+    found = engine.outlook(session)
+    if not found:
+        _nothing(app, found.notes)
+        return None
+    _refuse_running(found.unfinished)
+    app.show(lambda look: _outlook_text(found, look))
+    app.ask("Go on with it?" if found.unfinished else "Bring it back?")
+    return found.notes
 
 
 @verb("abort", waits=True)
