@@ -11,6 +11,7 @@ from atomicstate.engine.dropped import why_not_staged
 from atomicstate.engine.results import RecoveredResult, RecoveryResult
 from atomicstate.engine.rollback import deploy
 from atomicstate.errors import AtomicstateError, CanceledError
+from atomicstate.host.network import has_way_out
 from atomicstate.host.ports import LABEL_LOG, LABEL_TRANSACTION
 from atomicstate.machine import table
 from atomicstate.machine.state import transaction_state
@@ -58,18 +59,19 @@ def resume(session: Session, reporter: Reporter, *, boot: bool = False) -> Recov
     fails keeps no other from its turn; what it raised is raised in the end, the first of several,
     and the others are notes. CanceledError ends it all.
 
-    At `boot` there is no network yet: what has to be built is left for later, and so is what the
-    overlay can't have back. Notes say so.
+    At `boot` what the overlay can't have back is left for later, and so is what has to be built,
+    where there is no network yet. Notes say so.
     """
+    offline = boot and not has_way_out()
     session.observe()
     session.record_news()
     parts = _Parts()
-    parts.take(lambda: _gone_on(session, reporter, boot=boot))
+    parts.take(lambda: _gone_on(session, reporter, offline=offline))
     system = session.observe()
     session.record_news()
     if not system.broken and not _is_open(system, of_the_overlay=True):
         parts.take(lambda: _restored(session, reporter), note=_NOT_RESTORED if boot else "")
-    parts.take(lambda: _staged_again(session, reporter, boot=boot))
+    parts.take(lambda: _staged_again(session, reporter, offline=offline))
     if boot:
         # What this boot's image holds by itself the overlay needs no more.
         with suppress(AtomicstateError):
@@ -114,8 +116,8 @@ class _Parts:
         raise first
 
 
-def _gone_on(session: Session, reporter: Reporter, *, boot: bool) -> RecoveryResult:
-    unbuilt = _unbuilt(session, reporter) if boot else {}
+def _gone_on(session: Session, reporter: Reporter, *, offline: bool) -> RecoveryResult:
+    unbuilt = _unbuilt(session, reporter) if offline else {}
     done = unfinished.resume(session, reporter, leaves=unbuilt).done
     notes = [f"what `{verb}` was to make {_LATER}" for verb in unbuilt.values()]
     return RecoveryResult(done, notes)
@@ -147,7 +149,7 @@ def _restored(session: Session, reporter: Reporter) -> RecoveryResult:
     return RecoveryResult(done, result.notes)
 
 
-def _staged_again(session: Session, reporter: Reporter, *, boot: bool) -> RecoveryResult:
+def _staged_again(session: Session, reporter: Reporter, *, offline: bool) -> RecoveryResult:
     system = session.observe()
     if not system.dropped or _is_open(system, of_the_overlay=False):
         return RecoveryResult([])
@@ -158,7 +160,7 @@ def _staged_again(session: Session, reporter: Reporter, *, boot: bool) -> Recove
             return RecoveryResult([])
         if why_not := why_not_staged(system):
             return RecoveryResult([], [why_not])
-        if boot and not _is_built(session, dropped):
+        if offline and not _is_built(session, dropped):
             return RecoveryResult([], [f"the staged deployment of {dropped} {_LATER}"])
         transaction, _checksum = deploy(session, reporter, dropped, system.held)
     return RecoveryResult([_finished(session, transaction, table.DEPLOY)])

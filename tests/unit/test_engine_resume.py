@@ -44,6 +44,17 @@ def resumed(session):
     return resume(session, SILENT)
 
 
+@pytest.fixture(autouse=True)
+def online(monkeypatch):
+    """Early in a boot there is no network; `online(True)` is a boot that has it."""
+
+    def be(there):
+        monkeypatch.setattr("atomicstate.engine.resume.has_way_out", lambda: there)
+
+    be(False)
+    return be
+
+
 def at_boot(session):
     return resume(session, SILENT, boot=True)
 
@@ -190,6 +201,14 @@ def test_at_boot_a_build_waits_for_the_network_and_the_overlay_does_not(machine)
     assert "waits for the network" in note
     assert machine.kinds().count("host.booted") == 1
     assert modes(machine.command(resumed)) == [("apply", "finished")]
+
+
+def test_at_boot_with_a_network_all_goes_on(machine, online):
+    online(True)
+    live_tree_and_a_build_cut_short(machine)
+    result = machine.command(at_boot)
+    assert modes(result) == [("apply", "finished"), ("restore", "finished")]
+    assert result.notes == []
 
 
 def test_at_boot_what_is_built_already_goes_on(machine):

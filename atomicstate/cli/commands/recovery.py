@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @verb("resume", waits=True)
 @click.option(
-    "--boot", is_flag=True, help="For the unit at boot: ask nothing, leave builds for later."
+    "--boot", is_flag=True, help="For the unit at boot: ask nothing, build only with a network."
 )
 def resume(app: App, *, boot: bool) -> None:
     """Go on with work that was cut short, bring back what a boot lost.
@@ -30,8 +30,8 @@ def resume(app: App, *, boot: bool) -> None:
     packages of an overlay that is gone are put back, and a staged deployment that did not come up
     is staged again. Each is tried, whatever becomes of the others.
 
-    With --boot, early and without the network, what has to be built first is left for another
-    `resume`; what the overlay can't have back is no failure yet.
+    With --boot, what has to be built first is left for another `resume` where there is no network
+    yet; what the overlay can't have back is no failure yet.
     """
     from atomicstate.engine import leftovers
     from atomicstate.engine import resume as engine
