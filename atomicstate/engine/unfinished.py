@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Protocol
 
-from atomicstate.engine import leftovers, superseded
+from atomicstate.engine import leftovers
 from atomicstate.engine.drift import remind
 from atomicstate.engine.results import RecoveredResult, RecoveryResult, UnfinishedResult
 from atomicstate.errors import AtomicstateError, InterruptedWorkError
@@ -210,6 +210,7 @@ def _unstaged(
 
     What boots next is then what did when it began: one step, so that a kill leaves either.
     """
+    from atomicstate.engine import superseded
     from atomicstate.engine.rollback import reorder
 
     system, begun = session.system(), item.begun
