@@ -263,6 +263,9 @@ class ApplyTransaction:
 
         def probe() -> Answer:
             found = self._deployment()
+            if found is not None and found.locked:
+                # Somebody locked it meanwhile: it is staged, and does not boot next.
+                return Answer(recovery.PARTIAL)
             if found is not None:
                 return Answer(
                     recovery.DONE, {"checksum": found.checksum, "image": found.image_digest}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from atomicstate import failpoints
@@ -190,6 +191,18 @@ def test_an_apply_goes_on_after_what_was_staged_before_it_was_booted(machine, ki
     machine.host.reboot()
     assert outcomes(machine.command(resumed)) == [("apply", "finished")]
     assert pending(machine) == []
+
+
+def test_what_somebody_locked_is_not_called_staged(machine, killed):
+    machine.command(add("jq"))
+    killed(apply_all, "switch.done")
+    slots = machine.host.deployments
+    slots["staged"] = msgspec.structs.replace(slots["staged"], locked=True)
+    with pytest.raises(UnclearError, match="the step switch was interrupted"):
+        machine.command(resumed)
+    machine.command(aborted)
+    assert slots["staged"] is None
+    assert pending(machine) == [("jq",)]
 
 
 # -- what was staged before --------------------------------------------------------------------
