@@ -122,7 +122,7 @@ class ConflictError(AtomicstateError):
 
 
 class HostError(AtomicstateError):
-    """The host did not do what it was asked, and nothing of it is left."""
+    """The host did not do what it was asked; `status` tells whether anything of it is left."""
 
     code, exit_status = "HOST", 15
 

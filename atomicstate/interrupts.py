@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 _STATUS = 130
-_AT_ONCE = b"\nended at once; `atomicstate status` shows what was cut short\n"
+_AT_ONCE = "ended at once; `atomicstate status` shows what was cut short"
 
 
 class Terminated(KeyboardInterrupt):
@@ -31,6 +31,7 @@ class _State:
     deferred = False
     pending = False
     came: tuple[int, ...] = ()
+    last_words: tuple[int, bytes] = (2, f"\n{_AT_ONCE}\n".encode())
 
 
 _state = _State()
@@ -41,6 +42,11 @@ def install() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _handle)
+
+
+def answer_with(envelope: Callable[[str], bytes]) -> None:
+    """What a second request has for an answer, on standard output: the `envelope` of its words."""
+    _state.last_words = (1, envelope(_AT_ONCE))
 
 
 def was_terminated() -> bool:
@@ -78,6 +84,11 @@ def check() -> None:
         raise Terminated if was_terminated() else KeyboardInterrupt
 
 
+def put_off() -> None:
+    """A request that was taken waits again, for the next safe point."""
+    _state.pending = True
+
+
 def ignore() -> None:
     """Nothing is left to be ended: what waits is dropped."""
     _state.pending = False
@@ -99,7 +110,7 @@ def _leave_alone(_number: int, _frame: FrameType | None) -> None:
 
 def _handle(number: int, _frame: FrameType | None) -> None:
     if _state.came:
-        os.write(2, _AT_ONCE)
+        os.write(*_state.last_words)
         os._exit(_STATUS)
     _state.came = (*_state.came, number)
     if _state.deferred:

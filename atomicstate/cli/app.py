@@ -52,10 +52,18 @@ class App:
         from atomicstate.engine.actor import current_actor
         from atomicstate.engine.session import Session
 
+        self._need_sandbox()
         session = Session(self.state_dir, self.sandbox, current_actor(self.verb, self.options))
         if self.wait:
             session.await_pipeline(lambda holder: self.note(f"waiting for {holder}"))
         return session
+
+    def _need_sandbox(self) -> None:
+        """Where there is no log, because there is no sandbox, that is what is said."""
+        if self.sandbox is not None and not self.state_dir.exists():
+            from atomicstate.host.sandbox.layout import open_sandbox
+
+            open_sandbox(self.sandbox)
 
     def reporting(self) -> Reporting:
         """Who shows how a run goes on, as a context manager."""
@@ -133,9 +141,14 @@ def say(text: str) -> None:
         sys.stdout.write(text.rstrip("\n") + "\n" if text else "")
 
 
+def encoded(data: Any, error: dict[str, Any] | None) -> bytes:  # noqa: ANN401 - any JSON value
+    """The JSON envelope."""
+    return _encode({"data": data, "error": error}) + b"\n"
+
+
 def envelope(data: Any, error: dict[str, Any] | None) -> None:  # noqa: ANN401 - any JSON value
     """Write the JSON envelope to standard output."""
-    content = _encode({"data": data, "error": error}) + b"\n"
+    content = encoded(data, error)
     with writing() as out:
         out.write(content)
         out.flush()

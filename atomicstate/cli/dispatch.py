@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from atomicstate import interrupts
-from atomicstate.cli.app import envelope
+from atomicstate.cli.app import encoded, envelope
 from atomicstate.cli.failures import Told, as_data, as_error, tell, wants_json
 from atomicstate.cli.root import root
 from atomicstate.errors import AtomicstateError, CanceledError, from_os_error
@@ -29,6 +29,8 @@ def run_and_exit() -> NoReturn:
     status = 0
     try:
         interrupts.install()
+        if wants_json(sys.argv[1:]):
+            interrupts.answer_with(lambda words: encoded(None, as_data(CanceledError(words))))
         _open_streams()
         status = dispatch(sys.argv[1:])
         sys.stdout.flush()

@@ -58,7 +58,12 @@ class ApplyTransaction:
         }
 
     def begin(self) -> list[Event]:
-        """Run it from its start."""
+        """Run it from its start.
+
+        What has no base, or no podman to ask for it, is not begun at all.
+        """
+        if not (self._begun.target and self.image()):
+            self._require_base()
         return self._forward(self._runner(waiting=(self._begun,)))
 
     def resume(self, statuses: Mapping[str, str]) -> list[Event]:

@@ -115,8 +115,9 @@ class LiveTransaction:
         )
 
     def settled(self) -> bool:
-        """Its effects can be taken back as long as it is open."""
-        return False
+        """Its changes can be taken back as long as it is open; that the overlay is on can't."""
+        enables = self._begun.mode == table.ENABLE
+        return enables and self._overlay().probe().answer == recovery.DONE
 
     def _gone(self) -> bool:
         """Whether the boot instance is over that it began in, and its overlay with it."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from atomicstate.engine.results import Reporter
     from atomicstate.engine.session import Session
     from atomicstate.events.plan import Plan
+    from atomicstate.projectors.state import Action
     from atomicstate.projectors.system import System
 
 _SHOWN = 5
@@ -103,11 +104,15 @@ def _candidates(session: Session, system: System) -> set[int]:
     before = system.deployment(host.rollback, host.rollback_txn) if host.rollback else None
     known = there | (system.selection(before) if before is not None else frozenset())
     boot = session.host_status().boot
-    return {
-        seq
-        for seq in kept(system) - known
-        if system.actions[seq].live and session.event(seq).boot != boot
+    actions = [system.actions[seq] for seq in kept(system) - known]
+    return {action.seq for action in actions if _was_live(action)} - {
+        action.seq for action in actions if action.live and session.event(action.seq).boot == boot
     }
+
+
+def _was_live(action: Action) -> bool:
+    """Whether it was done in the overlay, or was about to be when the boot that had it ended."""
+    return action.live or bool(action.names and action.transaction)
 
 
 def _versions(plans: list[Plan]) -> dict[str, str]:

@@ -203,14 +203,16 @@ class Runner:
         except AtomicstateError as failure:
             error = failure
         except KeyboardInterrupt as request:
-            # Past the pivot there is no way back: what it took the place of is gone.
-            if effect.step not in table.PIVOTS:
+            # There is no way back from it, or none past it: what it took the place of is gone.
+            if effect.undo is not None and effect.step not in table.PIVOTS:
                 raise
             error = request
         failpoints.reach(f"{effect.step}.done")
         answer = self._outcome(effect, error)
         if answer.answer == recovery.DONE:
             self._done(effect, answer)
+            if isinstance(error, KeyboardInterrupt):
+                interrupts.put_off()
         elif error is not None:
             raise error
         elif answer.answer == effect.skips:
@@ -257,7 +259,9 @@ class Runner:
     def _failed(self, effect: Effect, error: BaseException) -> BaseException:
         """Log the failure and take all back. Returns what is to be raised."""
         if not isinstance(error, AtomicstateError):
-            error = CanceledError("canceled: everything was taken back")
+            overlay = self._statuses.get("overlay") == "done"
+            but = "; the overlay is on until the next boot" if overlay else ""
+            error = CanceledError(f"canceled: everything was taken back{but}")
         if self._pipeline.past_pivot:
             error.hint = "what boots next is changed; `atomicstate resume` does the rest"
             return error

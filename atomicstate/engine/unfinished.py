@@ -65,9 +65,12 @@ def refuse_unfinished(session: Session, system: System) -> None:
     """Raises InterruptedWorkError where an earlier run was cut short."""
     for item in found_in(session, system):
         if not item.running:
+            back = item.state == table.ROLLING_BACK
             raise InterruptedWorkError(
                 f"`{item.verb}` of {item.user}, {item.since[:19]}Z, was cut short at the step"
-                f" {item.step or 'begin'}: nothing was changed"
+                f" {item.step or 'begin'}{', while it was taken back' if back else ''}:"
+                " nothing was changed",
+                hint="`atomicstate abort` takes the rest of it back" if back else None,
             )
 
 

@@ -8,6 +8,7 @@ from atomicstate.cli import app as cli_app
 from atomicstate.cli.dispatch import dispatch
 from atomicstate.engine import apply, packages
 from atomicstate.engine.results import Silent
+from atomicstate.engine.unfinished import abort
 from atomicstate.errors import InterruptedWorkError
 from tests.support.fakehost import Crash, fake_host
 from tests.support.sessions import adopted
@@ -126,6 +127,24 @@ def test_what_works_in_the_overlay_goes_on_with_a_killed_install_and_says_so(
     assert said.count("was cut short") == 1
     assert "`package add` was cut short earlier: going on with it first" in said
     assert not killed_install.command(lambda s: s.observe().open)
+
+
+def test_what_was_being_taken_back_is_not_offered_to_be_gone_on_with(machine, capfd):
+    machine.host.failing["remove"] = Crash()
+    machine.killed(lambda s: abort(s, SILENT))
+    machine.host.failing.clear()
+    capfd.readouterr()
+    assert dispatch(["apply", "-y"]) == InterruptedWorkError.exit_status
+    said = capfd.readouterr().err
+    assert "was cut short at the step build, while it was taken back" in said
+    assert "`atomicstate abort` takes the rest of it back" in said
+    assert "resume" not in said
+
+
+def test_the_state_is_not_called_idle_where_something_was_cut_short(machine, capfd):
+    assert dispatch(["status"]) == 0
+    [line] = [line for line in capfd.readouterr().out.splitlines() if line.startswith("state")]
+    assert "was cut short" in line
 
 
 # -- the unit at boot ------------------------------------------------------------------------

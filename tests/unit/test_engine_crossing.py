@@ -6,13 +6,20 @@ import msgspec
 import pytest
 
 from atomicstate import failpoints
-from atomicstate.engine import apply, packages, rollback, undo
+from atomicstate.engine import apply, overlay, packages, rollback, undo
 from atomicstate.engine.results import Silent
 from atomicstate.engine.resume import resume as resume_all
 from atomicstate.engine.selecting import Request
 from atomicstate.engine.status import status
 from atomicstate.engine.unfinished import abort, found
-from atomicstate.errors import ConflictError, HostError, InterruptedWorkError, UnclearError
+from atomicstate.errors import (
+    CanceledError,
+    ConflictError,
+    HostError,
+    ImageError,
+    InterruptedWorkError,
+    UnclearError,
+)
 from tests.support.fakehost import Crash, fake_host
 from tests.support.sessions import adopted
 
@@ -287,6 +294,44 @@ def test_two_applies_that_a_power_cut_dropped_come_back_as_the_newer(machine):
     assert staged_by(machine) == second
 
 
+# -- the overlay -------------------------------------------------------------------------------
+
+
+def test_an_install_that_a_boot_cut_short_is_put_back_like_one_that_was_done(machine, killed):
+    killed(add("tree", live=True), "live.done")
+    machine.host.reboot()
+    assert outcomes(machine.command(resumed)) == [("live", "finished"), ("restore", "finished")]
+    assert "tree" in machine.host.tree
+    machine.host.tree.discard("tree")
+    machine.host.reboot()
+    assert outcomes(machine.command(resumed)) == [("restore", "finished")]
+
+
+def test_what_was_recorded_alone_is_not_put_into_the_overlay(machine):
+    machine.command(add("tree"))
+    machine.host.reboot()
+    assert outcomes(machine.command(resumed)) == []
+
+
+def test_an_overlay_that_is_on_can_not_be_taken_back_and_is_called_on(machine, killed):
+    killed(lambda s: overlay.enable(s, SILENT), "overlay.done")
+    assert outcomes(machine.command(aborted)) == [("overlay", "finished")]
+    assert machine.host.overlay_on
+
+
+def test_ctrl_c_while_the_overlay_is_laid_ends_before_the_packages(machine):
+    def interrupt(when, name):
+        if (when, name) == ("after", "enable"):
+            raise KeyboardInterrupt
+
+    machine.host.on_effect = interrupt
+    with pytest.raises(CanceledError, match="the overlay is on until the next boot"):
+        machine.command(add("tree", live=True))
+    assert machine.host.overlay_on
+    assert "tree" not in machine.host.tree
+    assert machine.command(found) == []
+
+
 # -- a host that does not answer ---------------------------------------------------------------
 
 
@@ -322,3 +367,12 @@ def test_a_file_that_cant_be_removed_is_a_plain_error(machine, killed, monkeypat
             machine.command(aborted)
     machine.command(aborted)
     assert machine.command(found) == []
+
+
+def test_an_apply_without_its_base_is_not_begun(machine):
+    machine.command(add("jq"))
+    machine.host.images.clear()
+    before = len(machine.events())
+    with pytest.raises(ImageError, match="not on this machine any more"):
+        machine.command(apply_all)
+    assert len(machine.events()) == before

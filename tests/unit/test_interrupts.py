@@ -109,3 +109,33 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         check=False,
     )
     assert done.stdout == "still here\n"
+
+
+def test_a_second_one_has_the_envelope_for_an_answer_where_one_is_wanted() -> None:
+    done = run("""
+        interrupts.answer_with(lambda words: b"{" + words.encode() + b"}")
+        with interrupts.deferred():
+            request()
+            request()
+        """)
+    assert done.returncode == 130
+    assert done.stdout.startswith("{ended at once")
+    assert done.stderr == ""
+
+
+def test_what_was_put_off_is_raised_at_the_next_safe_point() -> None:
+    done = run("""
+        try:
+            with interrupts.deferred():
+                try:
+                    with interrupts.allowed():
+                        request()
+                except KeyboardInterrupt:
+                    interrupts.put_off()
+                print("and then")
+                interrupts.check()
+                print("not raised")
+        except KeyboardInterrupt:
+            print("raised")
+        """)
+    assert done.stdout == "and then\nraised\n"

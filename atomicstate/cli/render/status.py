@@ -38,7 +38,7 @@ def status_text(result: StatusResult, look: Look, moment: int | None = None) -> 
     at = f"event {result.head.seq}, {short_time(moment)}" if moment is not None else ""
     lines = [
         *([_field(look, "at", at)] if at else []),
-        _field(look, "state", f"{look.paint(result.state, 'bold')}: {_STATES[result.state]}"),
+        _field(look, "state", f"{look.paint(result.state, 'bold')}: {_state(result)}"),
         _field(look, "base", _base(result, moment)),
         _field(look, "overlay", overlay_text(result.overlay)),
         _field(look, "log", counted(result.head.seq, "event")),
@@ -56,6 +56,12 @@ def status_text(result: StatusResult, look: Look, moment: int | None = None) -> 
         *_warnings(result.warnings, look),
     ]
     return "\n".join(lines)
+
+
+def _state(result: StatusResult) -> str:
+    if any(not item.running for item in result.unfinished):
+        return "there a run was cut short, or its end was: see below"
+    return _STATES[result.state]
 
 
 def overlay_text(overlay: OverlayResult) -> str:
@@ -135,11 +141,12 @@ def _dropped(result: StatusResult, look: Look) -> list[str]:
     heading = look.paint("did not come up", "heading")
     if result.dropped_why:
         return ["", heading, f"  {clean(result.dropped_why)}"]
+    instead = "" if result.unfinished else ", `atomicstate apply` what is pending now"
     return [
         "",
         heading,
         f"  the deployment of {result.dropped} was staged, and the boot went without it",
-        "  `atomicstate resume` stages it again, `atomicstate apply` what is pending now",
+        f"  `atomicstate resume` stages it again{instead}",
     ]
 
 
