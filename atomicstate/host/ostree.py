@@ -329,8 +329,7 @@ def _child(verb: str, request: dict[str, Any], within: tuple[str, ...] = ()) -> 
     said = ": ".join(filter(None, (str(answer["error"]), str(answer.get("last", "")))))
     if answer.get("code") == ImageError.code:
         raise ImageError(said)
-    # Its own command would lead nowhere: the layers that it names are another step's.
-    message = f"OSTree could not {verb}: {said}"
+    message = f"OSTree could not {verb}: {said}\nto run it again: {finished.command}"
     if re.search(_NO_SPACE, said):
         raise NoSpaceError(f"no space left on the device: {message}")
     raise HostError(message, hint=process.LIMIT_HINT if finished.limit is not None else None)
