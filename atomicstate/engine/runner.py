@@ -211,7 +211,7 @@ class Runner:
         answer = self._outcome(effect, error)
         if answer.answer == recovery.DONE:
             self._done(effect, answer)
-            if isinstance(error, KeyboardInterrupt):
+            if isinstance(error, KeyboardInterrupt) and effect.step not in table.PIVOTS:
                 interrupts.put_off()
         elif error is not None:
             raise error
