@@ -218,6 +218,7 @@ def test_what_was_built_when_the_machine_went_down_is_not_trusted(
         # The power goes before the scratch does.
         patched.setattr(working.Working, "_clear", lambda _self: None)
         make("localhost/x:cut", "cut")
+    builder.clean()
     assert builder.find({LABEL_TRANSACTION: "cut"}) is None
     assert builder.find({LABEL_TRANSACTION: "earlier"}) is not None
     said.clear()
