@@ -500,4 +500,4 @@ def test_one_more_step_builds_one_more_layer(workshop: Workshop) -> None:
 def test_a_step_that_fails_fails_the_build(workshop: Workshop, document: str, message: str) -> None:
     with pytest.raises(ContainerError):
         workshop.build(steps(f"modules:\n  - {document}\n"))
-    assert any(line.startswith(message) for line in workshop.said)
+    assert any(line.startswith(message) for line in workshop.said), workshop.said
