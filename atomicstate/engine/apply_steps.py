@@ -49,6 +49,7 @@ class ApplyTransaction:
         self._begun = begun
         self._directory = session.state.transaction_directory(transaction)
         self._output = ""
+        self._unqueues = False
         self._of = begun.target or transaction
         self._labels = {
             LABEL_LOG: session.log.log_id.hex(),

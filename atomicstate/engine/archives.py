@@ -27,7 +27,7 @@ def let_go(session: Session) -> None:
 def _needed(session: Session, system: System) -> frozenset[str]:
     # Of what is staged, too: it may not come up.
     here = booted(system) or frozenset()
-    live = [seq for seq in kept(system) - here if system.actions[seq].live]
+    live = [seq for seq in kept(system) - here if system.actions[seq].of_overlay]
     plans = [recorded_plan(session, seq) for seq in live]
     plans += [
         plan_of(session.blobs, item.begun.plan, item.begun.plan_blob)

@@ -156,11 +156,11 @@ def read_document(file: str, name: str = "") -> bytes:
     try:
         if file == STANDARD_INPUT:
             return sys.stdin.buffer.read(MAX_BYTES + 1)
+        if not file:
+            raise ValidationError("the name of a document is missing")
         # A shell's <(...) is a pipe of this process.
         if Path(file).is_fifo() and not Path(file).resolve().is_relative_to("/proc"):
             raise ValidationError(f"{name or file} is a pipe, and no document")
-        if not file:
-            raise ValidationError("the name of a document is missing")
         if Path(file).is_dir():
             raise ValidationError(f"{name or file} is a folder", hint="name the document in it")
         with Path(file).open("rb") as opened:

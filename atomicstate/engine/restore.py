@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from atomicstate.engine.results import Reporter
     from atomicstate.engine.session import Session
     from atomicstate.events.plan import Plan
-    from atomicstate.projectors.state import Action
     from atomicstate.projectors.system import System
 
 _SHOWN = 5
@@ -105,14 +104,11 @@ def _candidates(session: Session, system: System) -> set[int]:
     known = there | (system.selection(before) if before is not None else frozenset())
     boot = session.host_status().boot
     actions = [system.actions[seq] for seq in kept(system) - known]
-    return {action.seq for action in actions if _was_live(action)} - {
-        action.seq for action in actions if action.live and session.event(action.seq).boot == boot
+    return {
+        action.seq
+        for action in actions
+        if action.of_overlay and not (action.live and session.event(action.seq).boot == boot)
     }
-
-
-def _was_live(action: Action) -> bool:
-    """Whether it was done in the overlay, or was about to be when the boot that had it ended."""
-    return action.live or bool(action.names and action.transaction)
 
 
 def _versions(plans: list[Plan]) -> dict[str, str]:

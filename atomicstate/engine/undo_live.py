@@ -107,10 +107,11 @@ def _left(
 def _is_live_here(session: Session, system: System, seq: int) -> bool:
     """Whether the effect of the action lies in the overlay of this boot, and not in the image."""
     action = system.actions[seq]
-    if not action.live or seq in (booted(system) or ()):
+    if not action.of_overlay or seq in (booted(system) or ()):
         return False
     boot = session.host_status().boot
-    return session.event(seq).boot == boot or seq in _restored(session, boot)
+    here = action.live and session.event(seq).boot == boot
+    return here or seq in _restored(session, boot)
 
 
 def _restored(session: Session, boot: BootInstance | None) -> set[int]:

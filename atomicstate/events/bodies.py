@@ -318,7 +318,10 @@ class TransactionStaged(Body, frozen=True, array_like=True, gc=False, tag="trans
 class TransactionRolledBack(
     Body, frozen=True, array_like=True, gc=False, tag="transaction.rolled_back"
 ):
-    """All its effects were taken back; its actions are pending again, a live one's never was."""
+    """It was given up, and what could be taken back was: what `prune` removed stays removed.
+
+    An apply's actions are pending again; a live one's never was.
+    """
 
     reason: str
     code: str = ""

@@ -64,6 +64,14 @@ class Action(Struct, frozen=True, array_like=True, gc=False):
     slot: int = 0
     given: bool = False
 
+    @property
+    def of_overlay(self) -> bool:
+        """Whether it was done in the overlay, or was about to be when the boot that had it ended.
+
+        A live transaction recorded it then; what is recorded alone has none.
+        """
+        return self.live or bool(self.names and self.transaction)
+
 
 class Deployed(Struct, frozen=True, array_like=True):
     """The deployment of one transaction: what it holds, and what it was made from.

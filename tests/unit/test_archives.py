@@ -132,3 +132,16 @@ def test_what_a_killed_install_needs_to_end_stays(machine: Machine) -> None:
     machine.host.failing["finish"] = Crash()
     machine.killed(lambda s: resume(s, SILENT, boot=True))
     assert machine.host.archives == {"vim_1.0_all.deb"}
+
+
+def test_what_a_boot_took_before_it_was_done_stays_for_the_next_boot(machine: Machine) -> None:
+    machine.host.archives = {"vim_1.0_all.deb"}
+    machine.host.failing["carry_out"] = Crash()
+    machine.killed(
+        lambda s: packages.carry_out(s, packages.propose(s, "add", ("vim",), live=True), SILENT)
+    )
+    machine.host.failing.clear()
+    machine.host.reboot()
+    machine.command(lambda s: resume(s, SILENT, boot=True))
+    assert "vim" in machine.host.tree
+    assert machine.host.archives == {"vim_1.0_all.deb"}

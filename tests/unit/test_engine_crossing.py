@@ -307,6 +307,16 @@ def test_an_install_that_a_boot_cut_short_is_put_back_like_one_that_was_done(mac
     assert outcomes(machine.command(resumed)) == [("restore", "finished")]
 
 
+def test_the_undo_of_an_install_that_came_back_takes_it_out_again(machine, killed):
+    killed(add("tree", live=True), "live.done")
+    machine.host.reboot()
+    machine.command(resumed)
+    [item] = machine.command(status).pending
+    machine.command(lambda s: undo.carry_out(s, undo.propose(s, "undo", (str(item.seq),)), SILENT))
+    assert "tree" not in machine.host.tree
+    assert outcomes(machine.command(resumed)) == []
+
+
 def test_what_was_recorded_alone_is_not_put_into_the_overlay(machine):
     machine.command(add("tree"))
     machine.host.reboot()
