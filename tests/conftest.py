@@ -20,6 +20,24 @@ if TYPE_CHECKING:
     from atomicstate.host.sandbox.host import SandboxHost
 
 
+LONG = 60
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name what is long by its beginning: the whole of it would be in every report of a test."""
+    if isinstance(val, str | bytes) and len(val) > LONG:
+        return f"{argname}-{ascii(val[:LONG // 2])[:LONG]}-{len(val)}"
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a module in one worker (`--dist loadgroup`): they share a sandbox."""
+    for item in items:
+        if not any(map(item.get_closest_marker, ("xdist_group", "spread"))):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _standins_throughout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """With ATOMICSTATE_SANDBOX_DRIVER=bootc every test finds the stand-ins."""

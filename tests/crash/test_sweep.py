@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.crash.conftest import Machines
     from tests.support.machines import Machine
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.spread]
 
 APPLY = ("apply", "-y")
 ADD = ("package", "add", "other", "-y")

@@ -173,6 +173,10 @@ def test_a_line_is_gone_or_anothers_without_the_event_that_it_is_blamed_on(
             left = without(past, gone)
             rest = blame.recipe(session, left, kept(left))
             assert not gone & {line.seq for line in rest}
+            if isinstance(past.events[seq - 1].body, ModuleChanged):
+                # What was there before is back, and what came later acts on that: an added package
+                # can take out a module that did nothing but remove it.
+                continue
             # And nothing goes with it that is blamed on another, but that there is no module:
             # of this everybody who took one out is the cause.
             others = Counter(
