@@ -12,12 +12,14 @@ from atomicstate.errors import NotFoundError
 from atomicstate.host.sandbox import lifecycle
 from tests import standin
 from tests.support.sandboxes import DRIVER, copy_of, shared_template
+from tests.support.tiny import make_tiny, tutorial_debs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from atomicstate.host.sandbox.host import SandboxHost
+    from atomicstate.host.sandbox.running import Running
 
 
 LONG = 60
@@ -26,7 +28,7 @@ LONG = 60
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name what is long by its beginning: the whole of it would be in every report of a test."""
     if isinstance(val, str | bytes) and len(val) > LONG:
-        return f"{argname}-{ascii(val[:LONG // 2])[:LONG]}-{len(val)}"
+        return f"{argname}-{ascii(val[: LONG // 2])[:LONG]}-{len(val)}"
     return None
 
 
@@ -52,11 +54,26 @@ def _standins_throughout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 def sandbox_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A sandbox that is switched off: to be copied, never to be used."""
     assert os.geteuid() == 0, "sandbox tests need root: `./dev test --fast` leaves them out"
-    base = tmp_path_factory.getbasetemp()
-    # Under xdist each worker has a folder of its own below the one that they share.
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    with shared_template(shared / "sandbox-template") as template:
+    with shared_template(_shared(tmp_path_factory) / "sandbox-template") as template:
         yield template
+
+
+@pytest.fixture(scope="session")
+def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One with a tiny base and a few tiny packages, likewise. Its base tree is beside it."""
+
+    def make(template: Path) -> Running:
+        scratch = template.parent / "scratch"
+        return make_tiny(template, tutorial_debs(scratch / "debs"), scratch)
+
+    with shared_template(_shared(tmp_path_factory) / "tiny-template", make) as template:
+        yield template
+
+
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the workers share: under xdist each has one of its own below it."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture
@@ -65,12 +82,18 @@ def sandbox_host(sandbox_template: Path, tmp_path: Path) -> Iterator[SandboxHost
     yield from _own_sandbox(sandbox_template, tmp_path / "sandbox")
 
 
+@pytest.fixture
+def tiny_host(tiny_template: Path, tmp_path: Path) -> Iterator[SandboxHost]:
+    """A host of the test's own, likewise, with the tiny base."""
+    yield from _own_sandbox(tiny_template, tmp_path / "sandbox")
+
+
 @pytest.fixture(scope="module")
 def shared_host(
-    sandbox_template: Path, tmp_path_factory: pytest.TempPathFactory
+    tiny_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SandboxHost]:
     """A host that the tests of a module share: they leave it as they found it."""
-    yield from _own_sandbox(sandbox_template, tmp_path_factory.mktemp("shared") / "sandbox")
+    yield from _own_sandbox(tiny_template, tmp_path_factory.mktemp("shared") / "sandbox")
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +113,11 @@ def _standins_on_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 @pytest.fixture(scope="module")
 def bootc_host(
-    sandbox_template: Path, tmp_path_factory: pytest.TempPathFactory, standins: None
+    tiny_template: Path, tmp_path_factory: pytest.TempPathFactory, standins: None
 ) -> Iterator[SandboxHost]:
     """A host under the `bootc` driver that the tests of a module share, as `shared_host`."""
     directory = tmp_path_factory.mktemp("bootc") / "sandbox"
-    yield from _own_sandbox(sandbox_template, directory, "bootc")
+    yield from _own_sandbox(tiny_template, directory, "bootc")
 
 
 def _own_sandbox(template: Path, directory: Path, driver: str = DRIVER) -> Iterator[SandboxHost]:

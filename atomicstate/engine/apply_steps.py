@@ -50,6 +50,8 @@ class ApplyTransaction:
         self._directory = session.state.transaction_directory(transaction)
         self._output = ""
         self._unqueues = False
+        self._base_is_there = False
+        self._built: Image | None = None
         self._of = begun.target or transaction
         self._labels = {
             LABEL_LOG: session.log.log_id.hex(),
@@ -197,10 +199,10 @@ class ApplyTransaction:
                     self._output = self._session.blobs.put("\n".join(said).encode() + b"\n")
 
         def probe() -> Answer:
-            image = self.image()
-            if image is None:
+            self._built = self.image()
+            if self._built is None:
                 return Answer(recovery.ABSENT)
-            return Answer(recovery.DONE, {"image": image.id})
+            return Answer(recovery.DONE, {"image": self._built.id})
 
         return Effect(
             "build",
@@ -213,6 +215,8 @@ class ApplyTransaction:
 
     def _require_base(self) -> None:
         """The image in FROM must be the one that the event names, not what its tag is now."""
+        if self._base_is_there:
+            return
         try:
             self._session.host.builder.resolve(self._begun.base_id.removeprefix("sha256:"))
         except ImageError as error:
@@ -221,6 +225,7 @@ class ApplyTransaction:
                 " machine any more",
                 hint="bring it back, or choose a base with `atomicstate switch IMAGE`",
             ) from error
+        self._base_is_there = True
 
     # -- unqueue -----------------------------------------------------------------------------
 
@@ -253,7 +258,7 @@ class ApplyTransaction:
         deployer = self._session.host.deployer
 
         def do() -> None:
-            image = self.image()
+            image = self._built or self.image()
             if image is None:
                 raise ImageError("the image that was built is not there any more")
             # Building takes its time: somebody else may have changed something meanwhile.

@@ -38,7 +38,7 @@ def kill_at_random(machines: Machines, rounds: int) -> None:
 
 
 def test_killed_at_a_random_moment(machines: Machines) -> None:
-    kill_at_random(machines, 5)
+    kill_at_random(machines, 3)
 
 
 @pytest.mark.crash

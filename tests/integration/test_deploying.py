@@ -33,8 +33,8 @@ LABELS = {LABEL_LOG: "log", LABEL_TRANSACTION: "t1", "text": 'a "b", \\ c=d'}
 def made(shared_host: SandboxHost) -> Image:
     """An image that adds a file and a package, and drops a package, on the base."""
     script = (
-        "apt-get update -q && apt-get install -q -y --no-install-recommends hello"
-        " && apt-get remove -q -y ca-certificates"
+        "apt-get update -q && apt-get install -q -y --no-install-recommends player"
+        " && dpkg --remove --force-depends util-linux-extra"
         " && echo of the image >/etc/image && echo old >/etc/both && rm /etc/motd"
     )
     build(shared_host, script, TAG, LABELS)
@@ -347,9 +347,9 @@ def test_a_reboot_boots_what_is_staged(shared_host: SandboxHost, made: Image) ->
     assert (status.booted.image_digest, status.booted.labels[LABEL_TRANSACTION]) == (made.id, "t1")
     assert (status.rollback, status.rollback_queued) == (before, False)
     assert status.staged is None
-    assert inside(shared_host, "hello").stdout == "Hello, world!\n"
-    assert "\nii  hello " in inside(shared_host, "dpkg", "-l", "hello").stdout
-    assert inside(shared_host, "test", "-e", "/usr/sbin/update-ca-certificates").returncode == 1
+    assert inside(shared_host, "cat", "/usr/share/player/version").stdout == "1.0"
+    assert "\nii  player " in inside(shared_host, "dpkg", "-l", "player").stdout
+    assert inside(shared_host, "test", "-e", "/usr/bin/fincore").returncode == 1
     assert inside(shared_host, "apt-mark", "showauto").returncode == 0
     # /etc is merged, /var is kept.
     read = inside(shared_host, "cat", "/etc/image", "/etc/both").stdout

@@ -42,7 +42,7 @@ WAYS = {
         r"printf '\377\376\000\200\n' >&2; exit 1",
         "exited 1(.|\n)*\ufffd",
     ),
-    "hangs": (f"sleep {SLEEP}; exit 1", "was ended after 8 seconds"),
+    "hangs": (f"sleep {SLEEP}; exit 1", "was ended after 5 seconds"),
 }
 
 
@@ -150,7 +150,7 @@ def test_a_podman_that_fails_is_told_and_leaves_nothing(
 ) -> None:
     script, said = WAYS[way]
     spoil(folder, "podman", "build", script)
-    monkeypatch.setenv("ATOMICSTATE_TOOL_TIMEOUT", "8")
+    monkeypatch.setenv("ATOMICSTATE_TOOL_TIMEOUT", "5")
     with pytest.raises(ContainerError, match=f"building {TAG} failed: podman {said}") as raised:
         build(shared_host, "true", TAG, {})
     again = raised.value.message.splitlines()[-1]
@@ -247,7 +247,7 @@ def test_an_ostree_that_fails_is_told_and_leaves_nothing(  # noqa: PLR0917
 ) -> None:
     script, said = {**WAYS, "is-killed": ("kill -KILL $$", "was killed by SIGKILL")}[way]
     spoil(folder, "ostree", "commit", script)
-    monkeypatch.setenv("ATOMICSTATE_TOOL_TIMEOUT", "8")
+    monkeypatch.setenv("ATOMICSTATE_TOOL_TIMEOUT", "5")
     with pytest.raises(HostError, match=f"OSTree could not commit: .*{said}") as raised:
         shared_host.deployer.stage(made)
     assert "to run it again: env PYTHONPATH=" in raised.value.message.splitlines()[-1]
@@ -315,19 +315,19 @@ def test_a_repository_that_became_read_only_is_told(
 
 @pytest.mark.slow
 def test_the_log_tells_which_tool_failed_and_how_to_run_it_again(
-    sandbox_host: SandboxHost, folder: Path
+    tiny_host: SandboxHost, folder: Path
 ) -> None:
-    box = sandbox_host.sandbox.directory
+    box = tiny_host.sandbox.directory
     assert atomicstate("init", sandbox=box).status == 0
-    assert atomicstate("package", "add", "hello", "--no-live", "-y", sandbox=box).status == 0
+    assert atomicstate("package", "add", "player", "--no-live", "-y", sandbox=box).status == 0
     spoil(folder, "podman", "build", "sleep 318.25; exit 1")
-    ran = atomicstate("--tool-timeout", "8", "apply", "-y", "-f", "json", sandbox=box)
+    ran = atomicstate("--tool-timeout", "5", "apply", "-y", "-f", "json", sandbox=box)
     assert (ran.status, ran.code) == (ContainerError.exit_status, "CONTAINER")
 
     events = atomicstate("log", "-f", "json", sandbox=box).data["events"]
     failed = next(event["data"] for event in events if event["kind"] == "step.failed")
     assert failed["step"] == "build"
-    assert "podman was ended after 8 seconds" in failed["reason"]
+    assert "podman was ended after 5 seconds" in failed["reason"]
     assert "to run it again: unshare --pid" in failed["reason"]
     status = atomicstate("status", "-f", "json", sandbox=box).data
     assert [item["change"] for item in status["pending"]] == ["add"]

@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atomicstate.errors import NotFoundError
 from atomicstate.host.sandbox import lifecycle
+from atomicstate.store.state import State
 from tests.support.program import LIMIT, PROGRAM, Ran
 from tests.support.sandboxes import DRIVER, copy_of
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Machine:
-    """The sandbox of `host`; `acknowledged` are heads (number, hash) that a command told of.
+    """The sandbox of `host`; `acknowledged` are heads (number, hash) of its log after a command.
 
     Its log is in `state`, where that was moved out of the sandbox.
     """
@@ -91,8 +93,9 @@ class Machine:
 
     def acknowledge(self) -> None:
         """What is in the log now must be there for ever."""
-        head = self.data("status")["head"]
-        self.acknowledged.append((head["seq"], head["hash"]))
+        with closing(State(self.state).open_log(write=False)) as log:
+            head = log.head()
+        self.acknowledged.append((head.seq, head.hash.hex()))
 
     def killed(self, words: Sequence[str], point: str) -> bool:
         """Run `words` until the failpoint `point` kills it. Returns whether it did."""
