@@ -89,10 +89,18 @@ def tiny_host(tiny_template: Path, tmp_path: Path) -> Iterator[SandboxHost]:
 
 
 @pytest.fixture(scope="module")
+def debian_host(
+    sandbox_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SandboxHost]:
+    """As `shared_host`, just created, with the packages of the mirror."""
+    yield from _own_sandbox(sandbox_template, tmp_path_factory.mktemp("debian") / "sandbox")
+
+
+@pytest.fixture(scope="module")
 def shared_host(
     tiny_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SandboxHost]:
-    """A host that the tests of a module share: they leave it as they found it."""
+    """A host that the tests of a module share, of the tiny base: they leave it as they found it."""
     yield from _own_sandbox(tiny_template, tmp_path_factory.mktemp("shared") / "sandbox")
 
 

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox")]
 
 
-def test_a_tree_without_an_overlay_is_not_changed(shared_host: SandboxHost) -> None:
-    plan = shared_host.catalog.resolve(["hello"], [])
+def test_a_tree_without_an_overlay_is_not_changed(debian_host: SandboxHost) -> None:
+    plan = debian_host.catalog.resolve(["hello"], [])
     with pytest.raises(NotPermittedError, match="read-only; nothing was changed") as caught:
-        shared_host.catalog.carry_out(plan, lambda _progress: None)
+        debian_host.catalog.carry_out(plan, lambda _progress: None)
     assert "overlay enable" in caught.value.hint
 
 
-def test_a_name_is_looked_for_among_all_of_debian(shared_host: SandboxHost) -> None:
+def test_a_name_is_looked_for_among_all_of_debian(debian_host: SandboxHost) -> None:
     with pytest.raises(NotFoundError) as caught:
-        shared_host.catalog.resolve(["rippgrep"], [])
+        debian_host.catalog.resolve(["rippgrep"], [])
     assert "ripgrep" in caught.value.hint
 
 

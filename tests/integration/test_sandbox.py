@@ -43,9 +43,9 @@ def power_cut_outside(host: SandboxHost) -> None:
 # The running tree
 
 
-def test_a_new_sandbox_has_the_base_image_booted(shared_host: SandboxHost) -> None:
-    status = shared_host.deployer.status()
-    image = shared_host.builder.resolve("localhost/atomicstate-base:bookworm")
+def test_a_new_sandbox_has_the_base_image_booted(debian_host: SandboxHost) -> None:
+    status = debian_host.deployer.status()
+    image = debian_host.builder.resolve("localhost/atomicstate-base:bookworm")
     assert status.booted is not None
     assert (status.booted.image, status.booted.image_digest) == (image.reference, image.id)
     assert status.booted.labels == image.labels
@@ -55,42 +55,42 @@ def test_a_new_sandbox_has_the_base_image_booted(shared_host: SandboxHost) -> No
     assert status.boot.checksum == status.booted.checksum
 
 
-def test_the_package_database_lies_in_usr(shared_host: SandboxHost) -> None:
-    assert inside(shared_host, "readlink", "-f", "/var/lib/dpkg").stdout == (
+def test_the_package_database_lies_in_usr(debian_host: SandboxHost) -> None:
+    assert inside(debian_host, "readlink", "-f", "/var/lib/dpkg").stdout == (
         "/usr/lib/sysimage/dpkg\n"
     )
-    assert "ca-certificates" in inside(shared_host, "dpkg", "-l", "ca-certificates").stdout
+    assert "ca-certificates" in inside(debian_host, "dpkg", "-l", "ca-certificates").stdout
 
 
-def test_package_lists_are_there_from_the_start(shared_host: SandboxHost) -> None:
-    assert "Package: hello" in inside(shared_host, "apt-cache", "show", "hello").stdout
+def test_package_lists_are_there_from_the_start(debian_host: SandboxHost) -> None:
+    assert "Package: hello" in inside(debian_host, "apt-cache", "show", "hello").stdout
 
 
-def test_the_mirrors_are_debians_alone(shared_host: SandboxHost) -> None:
+def test_the_mirrors_are_debians_alone(debian_host: SandboxHost) -> None:
     targets = ["apt-get", "indextargets", "--format", "$(RELEASE)"]
-    found = set(inside(shared_host, *targets).stdout.split())
+    found = set(inside(debian_host, *targets).stdout.split())
     assert found
     assert all(name.startswith("bookworm") for name in found)
 
 
 @pytest.mark.parametrize("path", ["/usr/x", "/x", "/opt/x", "/boot/x", "/sysroot/x"])
-def test_the_tree_is_read_only(shared_host: SandboxHost, path: str) -> None:
-    assert "Read-only file system" in inside(shared_host, "touch", path).stderr
+def test_the_tree_is_read_only(debian_host: SandboxHost, path: str) -> None:
+    assert "Read-only file system" in inside(debian_host, "touch", path).stderr
 
 
 @pytest.mark.parametrize("path", ["/etc/x", "/var/x", "/root/x", "/home/x", "/tmp/x", "/run/x"])
-def test_what_a_machine_writes_to_can_be_written(shared_host: SandboxHost, path: str) -> None:
-    assert inside(shared_host, "touch", path).returncode == 0
-    assert inside(shared_host, "rm", path).returncode == 0
+def test_what_a_machine_writes_to_can_be_written(debian_host: SandboxHost, path: str) -> None:
+    assert inside(debian_host, "touch", path).returncode == 0
+    assert inside(debian_host, "rm", path).returncode == 0
 
 
-def test_the_disks_of_the_machine_are_not_there(shared_host: SandboxHost) -> None:
-    found = inside(shared_host, "find", "/dev", "-type", "b").stdout
+def test_the_disks_of_the_machine_are_not_there(debian_host: SandboxHost) -> None:
+    found = inside(debian_host, "find", "/dev", "-type", "b").stdout
     assert found == ""
 
 
-def test_a_package_does_not_start_a_daemon(shared_host: SandboxHost) -> None:
-    assert inside(shared_host, "/usr/sbin/policy-rc.d").returncode == 101
+def test_a_package_does_not_start_a_daemon(debian_host: SandboxHost) -> None:
+    assert inside(debian_host, "/usr/sbin/policy-rc.d").returncode == 101
 
 
 # exec
@@ -110,25 +110,25 @@ def run_exec(directory: Path, *argv: str) -> subprocess.CompletedProcess[bytes]:
     )
 
 
-def test_exec_joins_the_callers_streams_and_status(shared_host: SandboxHost) -> None:
-    done = run_exec(shared_host.sandbox.directory, "sh", "-c", "cat; echo no >&2; exit 7")
+def test_exec_joins_the_callers_streams_and_status(debian_host: SandboxHost) -> None:
+    done = run_exec(debian_host.sandbox.directory, "sh", "-c", "cat; echo no >&2; exit 7")
     assert (done.returncode, done.stdout, done.stderr) == (7, b"from outside\n", b"no\n")
 
 
-def test_exec_tells_of_a_signal(shared_host: SandboxHost) -> None:
-    assert run_exec(shared_host.sandbox.directory, "sh", "-c", "kill -9 $$").returncode == 137
+def test_exec_tells_of_a_signal(debian_host: SandboxHost) -> None:
+    assert run_exec(debian_host.sandbox.directory, "sh", "-c", "kill -9 $$").returncode == 137
 
 
-def test_exec_of_no_such_command_exits_127(shared_host: SandboxHost) -> None:
-    done = run_exec(shared_host.sandbox.directory, "no-such-command")
+def test_exec_of_no_such_command_exits_127(debian_host: SandboxHost) -> None:
+    done = run_exec(debian_host.sandbox.directory, "no-such-command")
     assert done.returncode == 127
 
 
 def test_exec_passes_no_environment_on(
-    shared_host: SandboxHost, monkeypatch: pytest.MonkeyPatch
+    debian_host: SandboxHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET", "of the machine")
-    assert b"SECRET" not in run_exec(shared_host.sandbox.directory, "env").stdout
+    assert b"SECRET" not in run_exec(debian_host.sandbox.directory, "env").stdout
 
 
 # The overlay
@@ -243,23 +243,23 @@ def test_destroying_leaves_what_others_put_and_mounted_there(
 
 
 def test_a_sandbox_that_is_worked_on_is_not_destroyed(
-    shared_host: SandboxHost, monkeypatch: pytest.MonkeyPatch
+    debian_host: SandboxHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lifecycle, "_LOCK_LIMIT", 0.0)
-    sandbox = shared_host.sandbox
+    sandbox = debian_host.sandbox
     with layout.locked(sandbox.lock_file, "test"), pytest.raises(LockedError):
         lifecycle.destroy(sandbox.directory)
-    assert inside(shared_host, "true").returncode == 0
+    assert inside(debian_host, "true").returncode == 0
 
 
 # Creating
 
 
-def test_creating_over_a_sandbox_changes_nothing(shared_host: SandboxHost) -> None:
-    before = shared_host.deployer.status()
+def test_creating_over_a_sandbox_changes_nothing(debian_host: SandboxHost) -> None:
+    before = debian_host.deployer.status()
     with pytest.raises(NoOperationError, match="already"):
-        lifecycle.create(shared_host.sandbox.directory)
-    assert shared_host.deployer.status() == before
+        lifecycle.create(debian_host.sandbox.directory)
+    assert debian_host.deployer.status() == before
 
 
 def test_creating_without_space_says_so_and_leaves_nothing(tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_a_directory_that_is_no_sandbox_is_named_with_a_hint(tmp_path: Path) -> 
     assert "atomicstate sandbox create" in raised.value.hint
 
 
-def test_without_root_it_says_so(shared_host: SandboxHost, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_root_it_says_so(debian_host: SandboxHost, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(NotPermittedError, match="needs root"):
-        open_host(shared_host.sandbox.directory)
+        open_host(debian_host.sandbox.directory)

@@ -74,7 +74,7 @@ def test_a_command_that_needs_no_log_imports_no_lmdb():
 def test_status_loads_nothing_that_only_changes_a_host(shared_host, tmp_path):
     called = ("--sandbox", shared_host.sandbox.directory, "--state-dir", tmp_path)
     imported_by(*called, "init")
-    imported_by(*called, "package", "add", "--no-live", "-y", "hello")
+    imported_by(*called, "package", "add", "--no-live", "-y", "player")
     modules = imported_by(*called, "status")
     assert not modules & {*HEAVY, "dataclasses", "hashlib", "atomicstate.process"}
 
