@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+import sys
 from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +17,7 @@ from tests.support.seeds import seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.crash.conftest import Machines
     from tests.support.machines import Machine
@@ -77,14 +79,21 @@ KILLED = (
 
 
 @contextmanager
-def killed_at(machines: Machines, killed: Killed, number: int) -> Iterator[Machine | None]:
-    """A machine on which the command was killed at its Nth point; None where it ran to its end."""
+def ready(machines: Machines, killed: Killed) -> Iterator[Machine]:
+    """A machine on which all was done that goes before the command."""
     with machines(gone_far=killed.gone_far, driver=killed.driver) as machine:
         for words, point in killed.before:
             if point:
                 assert machine.killed(words, point)
             else:
                 machine.done(*words)
+        yield machine
+
+
+@contextmanager
+def killed_at(machines: Machines, killed: Killed, number: int) -> Iterator[Machine | None]:
+    """A machine on which the command was killed at its Nth point; None where it ran to its end."""
+    with ready(machines, killed) as machine:
         words = said_to(machine, killed.words)
         yield machine if machine.killed(words, f"*:{number}") else None
 
@@ -116,20 +125,19 @@ def follow(machine: Machine, words: tuple[str, ...], follow_up: str) -> None:
     check(machine)
 
 
-def sweep(machines: Machines, killed: Killed, follow_up: str, part: int = 1, parts: int = 1) -> int:
+def sweep(machines: Machines, killed: Killed, follow_up: str) -> int:
     """Kill at the first point, at the second, ... until the command comes to its end.
 
-    Of `parts` the one that begins with point `part`. Returns the number of points.
+    Returns the number of points.
     """
-    for number in count(part, parts):
+    for number in count(1):
         assert number < MANY
         with killed_at(machines, killed, number) as machine:
             if machine is None:
                 break
             follow(machine, killed.words, follow_up)
-    rounds = len(range(part, number, parts))
-    print(f"{killed}, then {follow_up}: killed at {rounds} points")
-    return rounds
+    print(f"{killed}, then {follow_up}: killed at {number - 1} points")
+    return number - 1
 
 
 @pytest.mark.parametrize("follow_up", ["resume", "abort"])
@@ -155,13 +163,55 @@ def test_what_a_killed_staging_left_goes_with_abort(machines: Machines, point: s
         follow(machine, APPLY, "abort")
 
 
-@pytest.mark.parametrize("part", [1, 2, 3])
-def test_apply_killed_at_every_failpoint_then_resume(machines: Machines, part: int) -> None:
-    assert sweep(machines, Killed(APPLY), "resume", part, 3) > 12
+RECORD = """
+import sys
+from atomicstate import failpoints
+from atomicstate.cli.main import main
+
+def reach(name):
+    with open(sys.argv[1], "a") as reached:
+        reached.write(name + "\\n")
+
+failpoints.reach = reach
+sys.exit(main(sys.argv[2:]))
+"""
 
 
-def test_resume_killed_at_every_failpoint_then_resume(machines: Machines) -> None:
-    assert sweep(machines, Killed(RESUME, ((APPLY, "build.done"),)), "resume") > 15
+def names(machines: Machines, killed: Killed, tmp_path: Path) -> list[str]:
+    """The failpoints that the command reaches, each once, in their order."""
+    reached = tmp_path / "reached"
+    with ready(machines, killed) as machine:
+        where = ("--sandbox", machine.directory, "--state-dir", machine.state)
+        argv = [sys.executable, "-c", RECORD, reached, *where, *killed.words]
+        subprocess.run(argv, check=True, capture_output=True, timeout=240)
+    return list(dict.fromkeys(reached.read_text().split()))
+
+
+def sweep_names(machines: Machines, killed: Killed, names: list[str]) -> None:
+    """Kill where each of `names` is reached first, then `resume`: the crash tests do the rest."""
+    for name in names:
+        with ready(machines, killed) as machine:
+            assert machine.killed(killed.words, name), name
+            follow(machine, killed.words, "resume")
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_apply_killed_at_every_failpoint_then_resume(
+    machines: Machines, tmp_path: Path, part: int
+) -> None:
+    found = names(machines, Killed(APPLY), tmp_path)
+    assert len(found) > 25
+    sweep_names(machines, Killed(APPLY), found[part::3])
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_resume_killed_at_every_failpoint_then_resume(
+    machines: Machines, tmp_path: Path, part: int
+) -> None:
+    killed = Killed(RESUME, ((APPLY, "build.done"),))
+    found = names(machines, killed, tmp_path)
+    assert len(found) > 12
+    sweep_names(machines, killed, found[part::2])
 
 
 def test_anything_killed_anywhere_then_anything(machines: Machines) -> None:
