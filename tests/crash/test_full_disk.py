@@ -79,7 +79,7 @@ def state_runs_out(machine: Machine, disk: Path, kib: int, words: tuple[str, ...
     return run_out(machine, disk, kib, words)
 
 
-@pytest.mark.parametrize("kib", [4, 64])
+@pytest.mark.parametrize("kib", [4, 12, 64])
 def test_an_apply_whose_log_runs_out_of_space(machines: Machines, tmp_path: Path, kib: int) -> None:
     with machines() as machine, small_disk(tmp_path / "small") as disk:
         assert not state_runs_out(machine, disk, kib, APPLY)
@@ -134,7 +134,7 @@ def on_one_disk(
         return run_out(machine, disk, kib, words)
 
 
-@pytest.mark.parametrize("kib", [2400])
+@pytest.mark.parametrize("kib", [800, 2400])
 def test_an_apply_that_runs_out_of_space_for_what_it_makes(
     machines: Machines, tmp_path: Path, kib: int
 ) -> None:

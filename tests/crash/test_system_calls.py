@@ -67,9 +67,12 @@ def kill_at(machines: Machines, name: str, number: int) -> bool:
     ("name", "number"),
     [
         ("fsync", 1),
+        ("fdatasync", 2),
         ("pwrite64", 3),
+        ("rename", 2),
         # Podman dies between the record of an image and the rest of it.
         ("rename", 10),
+        ("mount", 1),
         ("execve", 2),
     ],
 )
