@@ -11,7 +11,7 @@ import pytest
 from atomicstate.errors import NotFoundError
 from atomicstate.host.sandbox import lifecycle
 from tests import standin
-from tests.support.sandboxes import DRIVER, copy_of, shared_template
+from tests.support.sandboxes import DRIVER, copy_of, for_all_workers, shared_template
 from tests.support.tiny import make_tiny, tutorial_debs
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _standins_throughout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 def sandbox_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A sandbox that is switched off: to be copied, never to be used."""
     assert os.geteuid() == 0, "sandbox tests need root: `./dev test --fast` leaves them out"
-    with shared_template(_shared(tmp_path_factory) / "sandbox-template") as template:
+    with shared_template(for_all_workers(tmp_path_factory) / "sandbox-template") as template:
         yield template
 
 
@@ -66,14 +66,8 @@ def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         scratch = template.parent / "scratch"
         return make_tiny(template, tutorial_debs(scratch / "debs"), scratch)
 
-    with shared_template(_shared(tmp_path_factory) / "tiny-template", make) as template:
+    with shared_template(for_all_workers(tmp_path_factory) / "tiny-template", make) as template:
         yield template
-
-
-def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the workers share: under xdist each has one of its own below it."""
-    base = tmp_path_factory.getbasetemp()
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +10,7 @@ import pytest
 
 from tests.support.machines import Machine, machine
 from tests.support.program import atomicstate
-from tests.support.sandboxes import DRIVER, copy_of, shared_template
+from tests.support.sandboxes import DRIVER, copy_of, for_all_workers, shared_template
 from tests.support.tiny import deb, make_tiny
 
 if TYPE_CHECKING:
@@ -35,26 +34,19 @@ modules:
 
 
 class Machines(Protocol):
-    """Makes a machine, for `with`: adopted, with DOCUMENT and the package `tool` pending.
+    """Makes a machine, for `with`: a copy of the fixture `template`.
 
-    One that has `gone_far` has these and then `other` applied and booted, and nothing pending.
     `at` is where it is made, by default in the test's own folder; `driver` is what drives it.
     """
 
     def __call__(
-        self, *, gone_far: bool = False, at: Path | None = None, driver: str = DRIVER
+        self, *, template: str = "killable", at: Path | None = None, driver: str = DRIVER
     ) -> AbstractContextManager[Machine]: ...
-
-
-def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that all workers of this run share."""
-    base = tmp_path_factory.getbasetemp()
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session")
 def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The template: small, adopted, with all pending that `Machines` tells of."""
+    """The template: small, adopted, with DOCUMENT and the package `tool` pending."""
 
     def make(template: Path) -> Running:
         scratch = tmp_path_factory.mktemp("tiny")
@@ -78,13 +70,28 @@ def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             assert ran.status == 0, ran
         return running
 
-    with shared_template(_shared(tmp_path_factory) / "killable", make) as template:
+    with shared_template(for_all_workers(tmp_path_factory) / "killable", make) as template:
         yield template
 
 
 @pytest.fixture(scope="session")
-def far_template(killable: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The template of what has something to go back to: two applies, each booted."""
+def built_before(killable: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """As `killable`, with its layers in the cache: a build takes a second, not three."""
+
+    def make(template: Path) -> Running:
+        host = copy_of(killable, template)
+        one = Machine(host)
+        assert one.killed(("apply", "-y"), "build.done")
+        one.done("abort", "-y")
+        return host.running
+
+    with shared_template(for_all_workers(tmp_path_factory) / "built-before", make) as template:
+        yield template
+
+
+@pytest.fixture(scope="session")
+def gone_far(killable: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What has something to go back to: that and then `other` applied and booted, no more."""
 
     def make(template: Path) -> Running:
         host = copy_of(killable, template)
@@ -95,19 +102,19 @@ def far_template(killable: Path, tmp_path_factory: pytest.TempPathFactory) -> It
             assert ran.status == 0, ran
         return host.running
 
-    with shared_template(_shared(tmp_path_factory) / "gone-far", make) as template:
+    with shared_template(for_all_workers(tmp_path_factory) / "gone-far", make) as template:
         yield template
 
 
 @pytest.fixture
-def machines(killable: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Machines:
+def machines(tmp_path: Path, request: pytest.FixtureRequest) -> Machines:
     """Makes a machine of its own for each round."""
     numbers = itertools.count()
 
     def make(
-        *, gone_far: bool = False, at: Path | None = None, driver: str = DRIVER
+        *, template: str = "killable", at: Path | None = None, driver: str = DRIVER
     ) -> AbstractContextManager[Machine]:
-        template = request.getfixturevalue("far_template") if gone_far else killable
-        return machine(template, at or tmp_path / f"m{next(numbers)}", driver)
+        made = request.getfixturevalue(template)
+        return machine(made, at or tmp_path / f"m{next(numbers)}", driver)
 
     return make

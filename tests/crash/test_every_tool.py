@@ -97,15 +97,15 @@ def test_some_tool_fails_at_some_call(machines: Machines, tmp_path: Path) -> Non
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
-    ("words", "gone_far"),
-    [(APPLY, False), (ADD, False), (BACK, True)],
+    ("words", "template"),
+    [(APPLY, "killable"), (ADD, "killable"), (BACK, "gone_far")],
     ids=["apply", "package-add", "rollback"],
 )
 def test_each_tool_fails_at_each_call(
-    machines: Machines, tmp_path: Path, words: tuple[str, ...], gone_far: bool, way: str
+    machines: Machines, tmp_path: Path, words: tuple[str, ...], template: str, way: str
 ) -> None:
     for number in range(1, MANY):
-        with machines(gone_far=gone_far) as machine:
+        with machines(template=template) as machine:
             if not run_spoiled(machine, tmp_path / f"bin{number}", words, way, number):
                 break
     else:

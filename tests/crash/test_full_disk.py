@@ -93,24 +93,24 @@ def test_an_apply_that_ends_on_the_reserve(machines: Machines, tmp_path: Path) -
 @pytest.mark.crash
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
-    ("words", "before", "gone_far"),
+    ("words", "before", "template"),
     [
-        (APPLY, "", False),
-        (RESUME, "config.started", False),
-        (RESUME, "switch.done", False),
-        (ABORT, "build.done", False),
-        (ADD, "", False),
-        (BACK, "", True),
+        (APPLY, "", "killable"),
+        (RESUME, "config.started", "killable"),
+        (RESUME, "switch.done", "killable"),
+        (ABORT, "build.done", "killable"),
+        (ADD, "", "killable"),
+        (BACK, "", "gone_far"),
     ],
     ids=["apply", "resume-early", "resume-late", "abort", "package-add", "rollback"],
 )
 def test_the_log_runs_out_of_space_at_each_write(
-    machines: Machines, tmp_path: Path, words: tuple[str, ...], before: str, gone_far: bool
+    machines: Machines, tmp_path: Path, words: tuple[str, ...], before: str, template: str
 ) -> None:
     rounds, enough = 0, 0
     # It may be enough by way of the reserve, and then not be for a little more.
     for kib in range(0, 96, 4):
-        with machines(gone_far=gone_far) as machine, small_disk(tmp_path / f"k{kib}") as disk:
+        with machines(template=template) as machine, small_disk(tmp_path / f"k{kib}") as disk:
             if before:
                 assert machine.killed(APPLY, before)
             enough += state_runs_out(machine, disk, kib, words)
@@ -123,10 +123,10 @@ def test_the_log_runs_out_of_space_at_each_write(
 
 
 def on_one_disk(
-    machines: Machines, disk: Path, kib: int, words: tuple[str, ...], *, gone_far: bool = False
+    machines: Machines, disk: Path, kib: int, words: tuple[str, ...], *, template: str = "killable"
 ) -> bool:
     """`run_out`, of a disk that holds all of the machine: log, images and deployments."""
-    with machines(gone_far=gone_far, at=disk / "machine") as machine:
+    with machines(template=template, at=disk / "machine") as machine:
         # Else OSTree would keep some space free, and stop before there is none.
         repo = f"--repo={machine.directory}/sysroot/ostree/repo"
         keep = ("config", "set", "core.min-free-space-percent", "0")
@@ -145,18 +145,18 @@ def test_an_apply_that_runs_out_of_space_for_what_it_makes(
 @pytest.mark.crash
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
-    ("words", "gone_far", "step"),
-    [(APPLY, False, 100), (ADD, False, 4), (BACK, True, 4)],
+    ("words", "template", "step"),
+    [(APPLY, "killable", 100), (ADD, "killable", 4), (BACK, "gone_far", 4)],
     ids=["apply", "package-add", "rollback"],
 )
 def test_the_disk_runs_out_of_space_at_each_write(
-    machines: Machines, tmp_path: Path, words: tuple[str, ...], gone_far: bool, step: int
+    machines: Machines, tmp_path: Path, words: tuple[str, ...], template: str, step: int
 ) -> None:
     rounds, enough = 0, 0
     while enough < 3:
         assert rounds < 100
         with small_disk(tmp_path / f"r{rounds}") as disk:
-            enough += on_one_disk(machines, disk, rounds * step, words, gone_far=gone_far)
+            enough += on_one_disk(machines, disk, rounds * step, words, template=template)
         rounds += 1
     print(f"{' '.join(words)}: {rounds} sizes of the disk, {rounds - enough} too small")
     # An overlay is in memory, and a rollback takes the place of what it writes to.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-import sys
 from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +16,6 @@ from tests.support.seeds import seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.crash.conftest import Machines
     from tests.support.machines import Machine
@@ -40,13 +38,12 @@ MANY = 200
 class Killed(NamedTuple):
     """A command to be killed, and the commands, each killed at a point, that go before it.
 
-    One that is killed at no point is done. `gone_far`: on a machine that is so. `driver`: what
-    drives that.
+    One that is killed at no point is done. `template` and `driver` are those of the machine.
     """
 
     words: tuple[str, ...]
     before: tuple[tuple[tuple[str, ...], str], ...] = ()
-    gone_far: bool = False
+    template: str = "killable"
     driver: str = DRIVER
 
     def __str__(self) -> str:
@@ -71,17 +68,17 @@ KILLED = (
     Killed(ABORT, ((APPLY, ""), (MORE, ""), (APPLY, "switch.done"))),
     Killed(ABORT, ((APPLY, ""), (MORE, ""), (APPLY, "promote.started"))),
     Killed(BACK, ((APPLY, ""),)),
-    Killed(BACK, gone_far=True),
-    Killed(BACK_TO, gone_far=True),
-    Killed(RESUME, ((BACK, "rollback.started"),), gone_far=True),
-    Killed(ABORT, ((BACK, "rollback.started"),), gone_far=True),
+    Killed(BACK, template="gone_far"),
+    Killed(BACK_TO, template="gone_far"),
+    Killed(RESUME, ((BACK, "rollback.started"),), template="gone_far"),
+    Killed(ABORT, ((BACK, "rollback.started"),), template="gone_far"),
 )
 
 
 @contextmanager
 def ready(machines: Machines, killed: Killed) -> Iterator[Machine]:
     """A machine on which all was done that goes before the command."""
-    with machines(gone_far=killed.gone_far, driver=killed.driver) as machine:
+    with machines(template=killed.template, driver=killed.driver) as machine:
         for words, point in killed.before:
             if point:
                 assert machine.killed(words, point)
@@ -125,19 +122,20 @@ def follow(machine: Machine, words: tuple[str, ...], follow_up: str) -> None:
     check(machine)
 
 
-def sweep(machines: Machines, killed: Killed, follow_up: str) -> int:
-    """Kill at the first point, at the second, ... until the command comes to its end.
+def sweep(machines: Machines, killed: Killed, follow_up: str, first: int = 1, step: int = 1) -> int:
+    """Kill at the first point, and each `step` on, until the command comes to its end.
 
-    Returns the number of points.
+    Returns how often it was killed.
     """
-    for number in count(1):
+    for number in count(first, step):
         assert number < MANY
         with killed_at(machines, killed, number) as machine:
             if machine is None:
                 break
             follow(machine, killed.words, follow_up)
-    print(f"{killed}, then {follow_up}: killed at {number - 1} points")
-    return number - 1
+    kills = len(range(first, number, step))
+    print(f"{killed}, then {follow_up}: killed at {kills} points")
+    return kills
 
 
 @pytest.mark.parametrize("follow_up", ["resume", "abort"])
@@ -163,55 +161,19 @@ def test_what_a_killed_staging_left_goes_with_abort(machines: Machines, point: s
         follow(machine, APPLY, "abort")
 
 
-RECORD = """
-import sys
-from atomicstate import failpoints
-from atomicstate.cli.main import main
-
-def reach(name):
-    with open(sys.argv[1], "a") as reached:
-        reached.write(name + "\\n")
-
-failpoints.reach = reach
-sys.exit(main(sys.argv[2:]))
-"""
+APPLY_AGAIN = Killed(APPLY, template="built_before")
+RESUME_AGAIN = Killed(RESUME, ((APPLY, "build.done"),), template="built_before")
+"""Quick, so that each run of the tests has every point of them; `KILLED` has them as they are."""
 
 
-def names(machines: Machines, killed: Killed, tmp_path: Path) -> list[str]:
-    """The failpoints that the command reaches, each once, in their order."""
-    reached = tmp_path / "reached"
-    with ready(machines, killed) as machine:
-        where = ("--sandbox", machine.directory, "--state-dir", machine.state)
-        argv = [sys.executable, "-c", RECORD, reached, *where, *killed.words]
-        subprocess.run(argv, check=True, capture_output=True, timeout=240)
-    return list(dict.fromkeys(reached.read_text().split()))
+@pytest.mark.parametrize("part", range(4))
+def test_apply_killed_at_every_failpoint_then_resume(machines: Machines, part: int) -> None:
+    assert sweep(machines, APPLY_AGAIN, "resume", part + 1, 4) > 10
 
 
-def sweep_names(machines: Machines, killed: Killed, names: list[str]) -> None:
-    """Kill where each of `names` is reached first, then `resume`: the crash tests do the rest."""
-    for name in names:
-        with ready(machines, killed) as machine:
-            assert machine.killed(killed.words, name), name
-            follow(machine, killed.words, "resume")
-
-
-@pytest.mark.parametrize("part", [0, 1, 2])
-def test_apply_killed_at_every_failpoint_then_resume(
-    machines: Machines, tmp_path: Path, part: int
-) -> None:
-    found = names(machines, Killed(APPLY), tmp_path)
-    assert len(found) > 25
-    sweep_names(machines, Killed(APPLY), found[part::3])
-
-
-@pytest.mark.parametrize("part", [0, 1])
-def test_resume_killed_at_every_failpoint_then_resume(
-    machines: Machines, tmp_path: Path, part: int
-) -> None:
-    killed = Killed(RESUME, ((APPLY, "build.done"),))
-    found = names(machines, killed, tmp_path)
-    assert len(found) > 12
-    sweep_names(machines, killed, found[part::2])
+@pytest.mark.parametrize("part", range(2))
+def test_resume_killed_at_every_failpoint_then_resume(machines: Machines, part: int) -> None:
+    assert sweep(machines, RESUME_AGAIN, "resume", part + 1, 2) > 10
 
 
 def test_anything_killed_anywhere_then_anything(machines: Machines) -> None:

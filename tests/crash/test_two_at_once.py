@@ -47,16 +47,18 @@ def test_what_is_added_while_an_image_builds_waits_for_the_next_one(
 
 
 @pytest.mark.parametrize(
-    "old", [False, pytest.param(True, marks=pytest.mark.crash)], ids=["young", "old"]
+    "template", ["killable", pytest.param("gone_far", marks=pytest.mark.crash)]
 )
 def test_who_comes_while_an_image_builds_is_told_who_is_at_work(
-    machines: Machines, tmp_path: Path, old: bool
+    machines: Machines, tmp_path: Path, template: str
 ) -> None:
-    with machines(gone_far=old) as machine:
-        if old:
+    with machines(template=template) as machine:
+        commands = [RESUME, ABORT, APPLY]
+        if template == "gone_far":
             machine.done(*RECORD)
+            commands.append(BACK)
         with building(machine, tmp_path) as apply:
-            for words in (RESUME, ABORT, APPLY, *([BACK] if old else [])):
+            for words in commands:
                 ran = machine(*words, "-f", "json")
                 assert (ran.status, ran.code) == (LOCKED, "LOCKED"), words
                 assert "`apply`" in ran.stdout

@@ -165,7 +165,7 @@ def _staged_as_logged(machine: Machine, log: list[Event], status: Any) -> None:
     said = [event for txn, event in _of(log, "transaction.staged").items() if txn in stagings]
     if staged["checksum"] not in {event["data"]["checksum"] for event in said}:
         assert stagings & {item["transaction"] for item in status["unfinished"]}
-    assert made_by in _images(machine), "the image of what is staged is gone"
+    assert made_by in _images(machine, log), "the image of what is staged is gone"
 
 
 def _staged(machine: Machine) -> Any:
@@ -217,9 +217,9 @@ def _ostree(machine: Machine, *words: str) -> str:
     return _output("ostree", f"--repo={machine.directory}/sysroot/ostree/repo", *words)
 
 
-def _images(machine: Machine) -> dict[str, str]:
+def _images(machine: Machine, log: list[Event]) -> dict[str, str]:
     """The images of the log, by transaction."""
-    log_id = events(machine)[0]["log_id"]
+    log_id = log[0]["log_id"]
     found = json.loads(_output(*machine.host.builder.storage.argv("images", "-a", "--format=json")))
     labelled = [(item.get("Labels") or {}, item["Id"]) for item in found]
     return {
@@ -318,7 +318,7 @@ def _nothing_left(machine: Machine, log: list[Event], status: Any) -> None:
     staged, back = _of(log, "transaction.staged"), _of(log, "transaction.rolled_back")
     for txn in _begun(log, "apply"):
         assert (txn in staged) != (txn in back), f"{txn} has not exactly one end"
-    assert _images(machine).keys() <= staged.keys(), "an image of what was taken back"
+    assert _images(machine, log).keys() <= staged.keys(), "an image of what was taken back"
     assert all(_named_images(machine)), "an image that has no name"
     commits = {event["data"]["checksum"] for event in staged.values()}
     commits |= {log[0]["data"]["booted"]}

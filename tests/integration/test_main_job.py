@@ -19,6 +19,7 @@ from tests.support.program import PROGRAM, Ran, atomicstate
 from tests.support.sandboxes import (
     build,
     copy_of,
+    for_all_workers,
     inside,
     shared_template,
 )
@@ -70,8 +71,6 @@ class Box:
 @pytest.fixture(scope="session")
 def local_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A sandbox, switched off, whose tree and base know a repository of the test's own alone."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
     def make(template: Path) -> Running:
         scratch = tmp_path_factory.mktemp("packages")
@@ -93,7 +92,7 @@ def local_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         ]
         return make_tiny(template, debs, scratch)
 
-    with shared_template(shared / "local-template", make) as template:
+    with shared_template(for_all_workers(tmp_path_factory) / "local-template", make) as template:
         yield template
 
 

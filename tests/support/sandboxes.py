@@ -22,9 +22,17 @@ from atomicstate.host.sandbox.running import Running
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import pytest
+
 LIMIT = 240
 DRIVER = os.environ.get("ATOMICSTATE_SANDBOX_DRIVER", "ostree")
 """The driver of every sandbox that does not name one: the whole suite runs with either."""
+
+
+def for_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the workers of this run share: under xdist each has its own below it."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @contextmanager
