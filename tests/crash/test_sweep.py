@@ -166,6 +166,17 @@ RESUME_AGAIN = Killed(RESUME, ((APPLY, "build.done"),), template="built_before")
 """Quick, so that each run of the tests has every point of them; `KILLED` has them as they are."""
 
 
+def test_a_first_apply_killed_at_every_failpoint_until_it_has_begun(machines: Machines) -> None:
+    # It keeps the texts that a second one finds there.
+    for number in count(1):
+        with killed_at(machines, Killed(APPLY), number) as machine:
+            assert machine is not None
+            if any(event["kind"] == "transaction.begun" for event in events(machine)):
+                break
+            follow(machine, APPLY, "resume")
+    assert number > 8
+
+
 @pytest.mark.parametrize("part", range(4))
 def test_apply_killed_at_every_failpoint_then_resume(machines: Machines, part: int) -> None:
     assert sweep(machines, APPLY_AGAIN, "resume", part + 1, 4) > 10
