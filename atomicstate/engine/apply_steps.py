@@ -94,7 +94,7 @@ class ApplyTransaction:
             leftovers.clean(self._session)
 
     def _last(self) -> tuple[AnyBody, ...]:
-        superseded.end(self._session, self._begun.staged_before)
+        superseded.end(self._session, self._transaction)
         held = self._begun.held
         if self._begun.mode == table.APPLY or self._session.system().held == set(held):
             return ()
@@ -239,17 +239,23 @@ class ApplyTransaction:
     def _unqueue(self) -> Effect:
         deployer = self._session.host.deployer
 
+        def do() -> None:
+            status = self._session.host_status(fresh=True)
+            if is_staged_since(status, self._begun):
+                raise _changed_meanwhile(status)
+            deployer.unqueue()
+
         def probe() -> Answer:
             status = self._session.host_status(fresh=True)
-            if not self._is_in_slot(status):
+            if not self._is_in_slot(status) or is_staged_since(status, self._begun):
                 return Answer(recovery.OTHER)
             return Answer(recovery.ABSENT if status.rollback_queued else recovery.DONE)
 
         return Effect(
             "unqueue",
-            deployer.unqueue,
+            do,
             probe,
-            undo=lambda: requeue(self._session, self._begun.boots_next),
+            undo=lambda: requeue(self._session, self._begun),
         )
 
     # -- switch ------------------------------------------------------------------------------
@@ -264,12 +270,8 @@ class ApplyTransaction:
             # Building takes its time: somebody else may have changed something meanwhile.
             status = self._session.host_status(fresh=True)
             if not self._is_as_before(status):
-                now = status.boots_next.checksum[:12] if status.boots_next else "nothing"
-                raise ConflictError(
-                    f"{now} boots next meanwhile, and not by this: it was left so",
-                    hint="look at `atomicstate status` and try again",
-                )
-            superseded.make_way(self._session, self._begun.staged_before)
+                raise _changed_meanwhile(status)
+            superseded.make_way(self._session, self._transaction)
             deployer.stage(image, self._reporter.progress)
 
         def probe() -> Answer:
@@ -303,7 +305,7 @@ class ApplyTransaction:
 
     def _is_as_before(self, status: HostStatus) -> bool:
         """Whether what boots next is what did when it began; that it was booted is no matter."""
-        if status.staged is not None and status.staged.checksum != self._begun.staged_before:
+        if is_staged_since(status, self._begun):
             return False
         if self._unqueues:
             return self._is_in_slot(status) and not status.rollback_queued
@@ -325,8 +327,25 @@ class ApplyTransaction:
         )
 
 
-def requeue(session: Session, checksum: str) -> None:
-    """Let the rollback deployment `checksum` boot next again, where it still is in its slot."""
-    slot = session.host_status(fresh=True).rollback
-    if slot is not None and slot.checksum == checksum:
-        session.host.deployer.rollback(checksum)
+def _changed_meanwhile(status: HostStatus) -> ConflictError:
+    now = status.boots_next.checksum[:12] if status.boots_next else "nothing"
+    return ConflictError(
+        f"{now} boots next meanwhile, and not by this: it was left so",
+        hint="look at `atomicstate status` and try again",
+    )
+
+
+def is_staged_since(status: HostStatus, begun: TransactionBegun) -> bool:
+    """Whether another deployment is staged than was when `begun`."""
+    return status.staged is not None and status.staged.checksum != begun.staged_before
+
+
+def requeue(session: Session, begun: TransactionBegun) -> None:
+    """Let the rollback deployment that was queued when `begun` boot next again.
+
+    Only where it still is in its slot, and nothing was staged since, which that would drop.
+    """
+    status = session.host_status(fresh=True)
+    slot = status.rollback
+    if slot and slot.checksum == begun.boots_next and not is_staged_since(status, begun):
+        session.host.deployer.rollback(slot.checksum)

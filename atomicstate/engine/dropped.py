@@ -19,7 +19,7 @@ def why_not_staged(system: System) -> str:
     key = boots_next(system)
     if key is None:
         return f"{first} what boots next was not made by atomicstate"
-    if not _is_made_on(system, system.dropped, key):
+    if not is_made_on(system, system.dropped, key):
         return (
             f"{first} what it was made on is not what boots next any more; `atomicstate apply`"
             f" takes what is pending, `atomicstate rollback --to {system.dropped}` that very image"
@@ -27,7 +27,7 @@ def why_not_staged(system: System) -> str:
     return ""
 
 
-def _is_made_on(system: System, transaction: str, key: str) -> bool:
+def is_made_on(system: System, transaction: str, key: str) -> bool:
     """Whether `transaction` was made on the deployment `key`, or on what was staged on that.
 
     What was booted and is not what boots next any more was gone back from.

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 from atomicstate import failpoints
 from atomicstate.engine.context import CONTAINERFILE
-from atomicstate.engine.recipe_folder import RecipeFolder, placed_by
+from atomicstate.engine.recipe_folder import RecipeFolder, file_digest, placed_by
 from atomicstate.engine.runner import Answer, Effect
+from atomicstate.errors import CorruptError, NotFoundError
 from atomicstate.files import make_directory, write_atomically
 from atomicstate.machine import recovery
 from atomicstate.projectors.state import Placed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from atomicstate.engine.session import Session
     from atomicstate.events.bodies import TransactionBegun
 
@@ -23,12 +26,13 @@ def promote(session: Session, begun: TransactionBegun) -> Effect:
     then, before = placed_by(begun), placed_before(session, begun)
 
     def do() -> None:
+        if not folder.is_free(then, before):
+            return
         make_directory(folder.directory)
         containerfile = session.blobs.get(begun.containerfile)
         write_atomically(folder.directory / CONTAINERFILE, containerfile)
         failpoints.reach("promote.containerfile")
-        if folder.is_free(then, before):
-            folder.place(then, before)
+        folder.place(then, before)
 
     def probe() -> Answer:
         if folder.is_placed(then, before):
@@ -52,6 +56,23 @@ def demote(session: Session, begun: TransactionBegun) -> None:
     folder, then = RecipeFolder(session.state), placed_by(begun)
     before = placed_before(session, begun)
     folder.clear()
+    _put_back_containerfile(session, folder.directory / CONTAINERFILE, begun)
     if not folder.is_placed(before, then):
         failpoints.reach("promote.taking-back")
         folder.place(before, then)
+
+
+def _put_back_containerfile(session: Session, path: Path, begun: TransactionBegun) -> None:
+    """The one of `begun` makes way for that of the deployment it was made on, if that has one."""
+    if file_digest(path) != begun.containerfile:
+        return
+    parent = session.system().selections.get(begun.parent)
+    before = parent.containerfile if parent else ""
+    try:
+        content = session.blobs.get(before) if before else b""
+    except (NotFoundError, CorruptError):
+        content = b""  # redacted, say: `atomicstate containerfile` shows what can be shown
+    if content:
+        write_atomically(path, content)
+    else:
+        path.unlink()

@@ -76,14 +76,8 @@ class RollbackTransaction:
         held = self._begun.held
         if self._effect.probe().answer != recovery.DONE:
             return ()
-        superseded.end(self._session, self._dropped)
+        superseded.end(self._session, self._transaction)
         return () if system.held == set(held) else (WantedHeld(held),)
-
-    @property
-    def _dropped(self) -> str:
-        """The staged deployment that goes, if there is one."""
-        begun = self._begun
-        return begun.target if begun.mode == table.UNSTAGE else begun.staged_before
 
     def _later_boot(self) -> bool:
         return self._session.is_over(self._boot)
@@ -97,7 +91,7 @@ class RollbackTransaction:
             return booted is not None and booted.checksum == target
 
         def do() -> None:
-            superseded.make_way(self._session, self._dropped)
+            superseded.make_way(self._session, self._transaction)
             if is_booted():
                 deployer.unqueue()
             else:
@@ -111,14 +105,16 @@ class RollbackTransaction:
             slots = (status.booted, status.rollback)
             there = any(slot is not None and slot.checksum == target for slot in slots)
             staged = status.staged
-            free = staged is None or staged.checksum == self._dropped
+            free = staged is None or staged.checksum == self._begun.staged_before
             return Answer(recovery.ABSENT if there and free else recovery.OTHER)
 
         def undo() -> None:
             if not is_booted():
-                deployer.unqueue()
+                # Another that was queued meanwhile is none of this one's.
+                if probe().answer == recovery.DONE:
+                    deployer.unqueue()
             elif not self._later_boot():
-                requeue(self._session, self._begun.boots_next)
+                requeue(self._session, self._begun)
 
         return Effect("rollback", do, probe, undo=undo)
 
@@ -135,7 +131,7 @@ class RollbackTransaction:
             return Answer(recovery.DONE, {"checksum": target})
 
         def do() -> None:
-            superseded.make_way(self._session, target)
+            superseded.make_way(self._session, self._transaction)
             deployer.unstage(target)
 
         return Effect("unstage", do, probe)

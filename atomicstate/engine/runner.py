@@ -7,7 +7,7 @@ probe finds the effect and adopts it. A failure before the pivot is taken back, 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -196,7 +196,9 @@ class Runner:
     def _do(self, effect: Effect, do: Callable[[], None]) -> None:
         error: AtomicstateError | KeyboardInterrupt | None = None
         try:
-            with interrupts.allowed(), _plainly(f"do the step {effect.step} at"):
+            # Past the pivot a request comes too late: what boots next is changed already.
+            ended = nullcontext() if self._pipeline.past_pivot else interrupts.allowed()
+            with ended, _plainly(f"do the step {effect.step} at"):
                 do()
         except UnclearError:
             raise
@@ -259,9 +261,7 @@ class Runner:
     def _failed(self, effect: Effect, error: BaseException) -> BaseException:
         """Log the failure and take all back. Returns what is to be raised."""
         if not isinstance(error, AtomicstateError):
-            overlay = self._statuses.get("overlay") == "done"
-            but = "; the overlay is on until the next boot" if overlay else ""
-            error = CanceledError(f"canceled: everything was taken back{but}")
+            error = self._canceled(effect)
         if self._pipeline.past_pivot:
             error.hint = "what boots next is changed; `atomicstate resume` does the rest"
             return error
@@ -286,6 +286,13 @@ class Runner:
             if undone and not isinstance(error, CanceledError):
                 self._reporter.note("its changes were taken back")
         return error
+
+    def _canceled(self, effect: Effect) -> CanceledError:
+        if effect.undo is None and effect.step in self._statuses:
+            return CanceledError(f"canceled: what the step {effect.step} had done by then stays so")
+        overlay = self._statuses.get("overlay") == "done"
+        but = "; the overlay is on until the next boot" if overlay else ""
+        return CanceledError(f"canceled: everything was taken back{but}")
 
     def _undo(self, effect: Effect, undo: Callable[[], None], reason: str) -> None:
         self._commit(StepUndoing(effect.step, reason), outcome=True)

@@ -4,11 +4,11 @@ needed: reading commands stay cheap.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from atomicstate.errors import NotPermittedError, TooNewError
+from atomicstate.errors import AtomicstateError, NotPermittedError, TooNewError
 from atomicstate.events.event import Draft, UnknownEvent
 from atomicstate.projectors import system as view
 from atomicstate.projectors.fold import fold
@@ -59,6 +59,7 @@ class Session:
         self._system: view.System | None = None
         self._loaded: dict[str, Snapshot | None] = {}
         self._news: tuple[HostObserved | HostBooted, ...] = ()
+        self._looked_at = 0
         self._ahead: list[tuple[str, AnyBody]] = []
         self._status: HostStatus | None = None
         self._overlay: OverlayState | None = None
@@ -246,6 +247,7 @@ class Session:
             return system
         status = self.host_status(fresh=True)
         self._news = news(system, status, self.overlay_state(fresh=True))
+        self._looked_at = system.position
         if not self._news:
             return system
         seen = self._with_news(system, status)
@@ -302,6 +304,10 @@ class Session:
         tell what was done already, so they are written even where space is short: the reserve is
         given up for them. Returns the events of `bodies`.
         """
+        if self._news and self.log.head().seq > self._looked_at:
+            # Another process wrote meanwhile: what was news may be known, or not so any more.
+            with suppress(AtomicstateError):
+                self.observe()
         boot = self.host_status().boot
         drafts = [Draft(body=body, actor=self.actor, boot=boot) for body in self._news]
         drafts += [

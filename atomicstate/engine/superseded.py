@@ -1,15 +1,18 @@
 """A staged deployment that another transaction drops or replaces.
 
-An apply that staged it and has not ended yet ends with that. What was staged before it, and is no
-more for its sake, comes back.
+An apply that staged it and has not ended yet ends with that: while it is open nothing else is
+begun but for its sake. What was staged before it, and is no more for its sake, comes back.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atomicstate.engine.dropped import is_made_on
 from atomicstate.engine.promotion import demote
 from atomicstate.events.bodies import StepSkipped
+from atomicstate.machine import table
+from atomicstate.projectors.pending import boots_next
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,19 +23,25 @@ if TYPE_CHECKING:
     from atomicstate.projectors.system import System
 
 
-def make_way(session: Session, checksum: str) -> None:
-    """Before the staged deployment `checksum` goes: take back what its open apply promoted.
+def make_way(session: Session, by: str) -> None:
+    """Before what an open apply staged goes, by the transaction `by`: take back what it promoted.
 
     Once the deployment is gone nobody would ask for it again. Doing it twice does no harm.
     """
-    for _transaction, begun in _open_applies(session.system(), checksum):
+    for _transaction, begun in _open_applies(session.system(), by):
         demote(session, begun)
 
 
-def end(session: Session, checksum: str) -> None:
+def end(session: Session, by: str) -> None:
     """After it went: that its apply ended goes into the next commit."""
-    for transaction, _begun in _open_applies(session.system(), checksum):
+    for transaction, _begun in _open_applies(session.system(), by):
         session.put_ahead(transaction, StepSkipped("promote", "what it staged was dropped"))
+
+
+def can_come_back(system: System, before: str) -> bool:
+    """Whether what boots next is what `before` was made on, where nothing is staged now."""
+    key = boots_next(system)
+    return key is not None and is_made_on(system, _owner_of(system, before), key)
 
 
 def give_way(session: Session, reporter: Reporter, before: str) -> bool:
@@ -63,9 +72,11 @@ def _owner_of(system: System, checksum: str) -> str:
     return next((key for key in made if system.selections[key].begun), "")
 
 
-def _open_applies(system: System, checksum: str) -> Iterator[tuple[str, TransactionBegun]]:
-    """The apply that staged `checksum` and has not ended, if there is one."""
+def _open_applies(system: System, by: str) -> Iterator[tuple[str, TransactionBegun]]:
+    """The apply, other than `by`, that staged something and has not ended, if there is one.
+
+    Not by what is staged: a boot may have dropped that, or somebody else.
+    """
     for transaction, item in system.open.items():
-        made = system.selections.get(transaction)
-        if item.staged and made is not None and made.checksum == checksum:
+        if item.mode == table.APPLY and item.staged and transaction != by:
             yield transaction, item.begun

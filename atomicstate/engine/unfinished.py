@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 from atomicstate.engine import leftovers
 from atomicstate.engine.drift import remind
 from atomicstate.engine.results import RecoveredResult, RecoveryResult, UnfinishedResult
-from atomicstate.errors import AtomicstateError, InterruptedWorkError
+from atomicstate.errors import (
+    AtomicstateError,
+    CanceledError,
+    InterruptedWorkError,
+    UnclearError,
+)
 from atomicstate.events.asjson import rfc3339
 from atomicstate.machine import table
 from atomicstate.machine.state import transaction_state
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from atomicstate.projectors.system import OpenTransaction, System
 
 
+ROLLED_BACK = "rolled_back"
 _NOT_TAKEN_BACK = "not all of it is taken back yet; `atomicstate abort` tries again"
 
 
@@ -132,21 +138,41 @@ def _each(
     session: Session, reporter: Reporter, *, forward: bool, leaves: Container[str] = ()
 ) -> RecoveryResult:
     system = session.observe()
-    done = []
-    # The overlay's work first: an apply's guard waits for it. The applies last: what drops a
-    # deployment, or puts another in its place, ends the apply which staged it.
-    for transaction, item in sorted(
-        system.open.items(),
-        key=lambda entry: (entry[1].mode not in table.OF_THE_OVERLAY, entry[1].mode == table.APPLY),
-    ):
+    done: list[RecoveredResult] = []
+    failure: AtomicstateError | None = None
+    for transaction, item in sorted(system.open.items(), key=_turn):
         with _lock(session, item.mode):
             now = session.system().open.get(transaction)
             if now is None or transaction in leaves:
                 continue  # its own process ended it while we waited, or its time comes later
-            done.append(_one(session, reporter, transaction, now, forward=forward))
+            gives_way = _gives_way(session, now)
+            try:
+                result = _one(session, reporter, transaction, now, forward=forward)
+            except CanceledError:
+                raise
+            except AtomicstateError as error:
+                if item.mode not in table.OF_THE_OVERLAY:
+                    raise
+                failure = failure or error
+                continue
+        done.append(result)
+        if gives_way and result.outcome == ROLLED_BACK:
+            forward = False  # the abort for which it was begun is not over
     # One that another transaction ended has not cleared away its own folder.
     leftovers.clean(session)
+    if failure is not None:
+        for result in done:
+            reporter.note(f"{result.transaction} ({result.mode}): {result.outcome}")
+        raise failure
     return RecoveryResult(done)
+
+
+def _turn(entry: tuple[str, OpenTransaction]) -> tuple[bool, int]:
+    """The overlay's work first: an apply's guard waits for it. Then the newest: it gives way."""
+    _transaction, item = entry
+    if item.mode in table.OF_THE_OVERLAY:
+        return False, item.seq
+    return True, -item.seq
 
 
 def _lock(session: Session, mode: str) -> AbstractContextManager[object]:
@@ -175,19 +201,18 @@ def _one(
     else:
         back = not (forward or _can_only_go_on(item, run, state) or _gives_way(session, item))
     if back:
-        reason = item.reason or "taken back by `atomicstate abort`"
-        try:
-            run.abort(statuses, reason, item.code or "CANCELED")
-        except AtomicstateError as error:
-            error.hint = error.hint or _NOT_TAKEN_BACK
-            raise
-        return RecoveredResult(transaction, item.mode, "rolled_back", session.log.head().seq)
+        return _taken_back(session, transaction, item, run)
     if not forward and item.mode == table.APPLY and not run.settled():
         return _unstaged(session, reporter, transaction, item)
     if (not forward or state == table.ROLLING_BACK) and not _gives_way(session, item):
         reporter.note("it can't be taken back any more, so it is finished instead")
     try:
         events = run.resume(statuses)
+    except UnclearError:
+        if not _gives_way(session, item):
+            raise
+        # Nobody can stage that any more: what boots next was changed by others, or by a boot.
+        return _taken_back(session, transaction, item, run)
     except AtomicstateError as error:
         if transaction not in session.system().open:
             error.hint = error.hint or "it was taken back; its actions are pending"
@@ -195,15 +220,32 @@ def _one(
     return RecoveredResult(transaction, item.mode, "finished", events[-1].seq)
 
 
+def _taken_back(
+    session: Session, transaction: str, item: OpenTransaction, run: Run
+) -> RecoveredResult:
+    reason = item.reason or "taken back by `atomicstate abort`"
+    statuses = statuses_of(session.system().open[transaction])
+    try:
+        run.abort(statuses, reason, item.code or "CANCELED")
+    except AtomicstateError as error:
+        error.hint = error.hint or _NOT_TAKEN_BACK
+        raise
+    return RecoveredResult(transaction, item.mode, ROLLED_BACK, session.log.head().seq)
+
+
 def _can_only_go_on(item: OpenTransaction, run: Run, state: str) -> bool:
     return table.past_pivot(item.mode, state) or run.settled()
 
 
 def _gives_way(session: Session, item: OpenTransaction) -> bool:
-    """Whether an abort began it, to stage again what the aborted apply took the place of."""
-    if item.mode != table.DEPLOY:
+    """Whether an abort began it, for the sake of the older one that is to be taken back.
+
+    While one is open nothing else that needs the pipeline is begun (`refuse_unfinished`).
+    """
+    if item.mode in table.OF_THE_OVERLAY:
         return False
-    return any(other.mode == table.APPLY for other in session.system().open.values())
+    older = (other for other in session.system().open.values() if other.seq < item.seq)
+    return any(other.mode not in table.OF_THE_OVERLAY for other in older)
 
 
 def _unstaged(
@@ -211,26 +253,32 @@ def _unstaged(
 ) -> RecoveredResult:
     """Drop what an apply past its switch has staged: by a transaction of its own, which ends it.
 
-    What boots next is then what did when it began: one step, so that a kill leaves either.
+    What boots next is then what did when it began: one step, so that a kill leaves either. What
+    others staged over it is left.
     """
     from atomicstate.engine import superseded
     from atomicstate.engine.rollback import reorder
 
-    system, begun = session.system(), item.begun
-    staged = system.selections[transaction].checksum
-    slot = session.host_status(fresh=True).rollback
+    system, begun = session.observe(), item.begun
+    ours = system.selections[transaction].checksum
+    status = session.host_status(fresh=True)
+    staged = status.staged.checksum if status.staged else ""
+    slot = status.rollback
+    unqueued = item.steps.get("unqueue") == "done" and slot and slot.checksum == begun.boots_next
+    before = begun.staged_before
+    comes_back = staged == ours or (not staged and superseded.can_come_back(system, before))
     try:
-        if item.steps.get("unqueue") == "done" and slot and slot.checksum == begun.boots_next:
+        if unqueued and staged in (ours, ""):
             # The rollback that it took out of the queue, which drops what is staged.
             reorder(session, reporter, table.ROLLBACK, begun.boots_next, system.held)
-        elif not superseded.give_way(session, reporter, begun.staged_before):
-            reorder(session, reporter, table.UNSTAGE, staged, system.held)
+        elif not (comes_back and superseded.give_way(session, reporter, before)):
+            reorder(session, reporter, table.UNSTAGE, ours, system.held)
     except AtomicstateError as error:
         error.hint = (
             error.hint or "what it staged boots next still; `atomicstate abort` tries again"
         )
         raise
-    return RecoveredResult(transaction, item.mode, "rolled_back", session.log.head().seq)
+    return RecoveredResult(transaction, item.mode, ROLLED_BACK, session.log.head().seq)
 
 
 class Run(Protocol):

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from atomicstate.errors import ConflictError
 from atomicstate.projectors.compaction import in_force
 from atomicstate.projectors.state import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
 
     from atomicstate.projectors.system import System
 
@@ -91,16 +90,6 @@ def staged(system: System) -> list[Pending]:
     if after is None or before is None:
         return []
     return _listed(system, after - before, before - after)
-
-
-def selection(system: System, add: Iterable[int], drop: Iterable[int]) -> frozenset[int]:
-    """S(H) + `add` - `drop`. Raises ConflictError where H is foreign."""
-    there = applied(system)
-    if there is None:
-        raise ConflictError(
-            "what boots next was not made by atomicstate: what it holds is not known"
-        )
-    return there.union(add).difference(drop)
 
 
 def _actions(system: System, transaction: str | None) -> frozenset[int] | None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "Action", "Deployed", "Observed", "OpenTransaction", "System", "fold"]
 
-VERSION = 5
+VERSION = 6
 """The projector's version: a snapshot of another one is not read, the log is folded anew."""
 
 SLACK = 256
@@ -492,6 +492,9 @@ class System:
             lost = before.staged_txn in self.selections and before.staged_txn not in here
             if before.staged_txn and lost and not self._is_being_dropped(before.staged):
                 self.dropped = before.staged_txn
+        if self.dropped in (body.booted_txn, body.staged_txn, body.rollback_txn):
+            # A person staged it again, or booted it.
+            self.dropped = ""
         made = self.selections.get(body.booted_txn)
         if body.booted_txn and made is not None and not made.booted:
             self.selections[body.booted_txn] = msgspec.structs.replace(made, booted=True)

@@ -325,7 +325,9 @@ class Engine(RuleBasedStateMachine):
 
     @rule(faults=FAULTS)
     def abort(self, faults) -> None:
-        self.run(lambda s: abort(s, SILENT), faults, recovery=True, gives_up=True)
+        staged = self.host.deployments["staged"]
+        ours = staged is not None and self.model.key_of(staged, self.log_id) is not None
+        self.run(lambda s: abort(s, SILENT), faults, recovery=True, gives_up=ours)
 
     @precondition(lambda self: self.model.open)
     @rule()

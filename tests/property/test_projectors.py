@@ -22,7 +22,6 @@ from atomicstate.projectors.pending import (
     held,
     kept,
     pending,
-    selection,
     staged,
 )
 from atomicstate.projectors.recipe import Composition, Found, base_of, compose
@@ -199,7 +198,7 @@ def test_a_part_first_and_then_the_rest_is_all_at_once(history: History, bits: i
     there = history.held() or frozenset()
     add = [seq for seq in history.pending() if seq not in there]
     drop = [seq for seq in history.pending() if seq in there]
-    at_once = documents(history, system, selection(system, add, drop))
+    at_once = documents(history, system, there.union(add).difference(drop))
 
     part = [seq for place, seq in enumerate(history.pending()) if bits >> place & 1]
     history.apply(part)

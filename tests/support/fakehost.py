@@ -63,7 +63,6 @@ class FakeHost:
         # What libapt fetched, by the names of its files.
         self.archives: set[str] = set()
         self.warnings: tuple[str, ...] = ()
-        self._serial = 0
         base_image = self._image(BASE, {}, frozenset(base))
         self.deployments["booted"] = self._deployment(base_image)
         self.tree = set(base)
@@ -313,8 +312,8 @@ class FakeHost:
     # -- deployer ----------------------------------------------------------------------------
 
     def _deployment(self, image: Image) -> Deployment:
-        self._serial += 1
-        checksum = uuid.uuid5(uuid.NAMESPACE_OID, f"{image.id}{self._serial}").hex * 2
+        # As OSTree's: that of the same content is the same again.
+        checksum = uuid.uuid5(uuid.NAMESPACE_OID, image.id).hex * 2
         return Deployment(checksum, 0, image.reference, image.id, image.labels)
 
     def _new_boot(self) -> BootInstance:

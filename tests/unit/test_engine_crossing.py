@@ -5,11 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from atomicstate import failpoints
 from atomicstate.engine import apply, overlay, packages, rollback, undo
 from atomicstate.engine.results import Silent
 from atomicstate.engine.resume import resume as resume_all
-from atomicstate.engine.selecting import Request
 from atomicstate.engine.status import status
 from atomicstate.engine.unfinished import abort, found
 from atomicstate.errors import (
@@ -20,7 +18,7 @@ from atomicstate.errors import (
     InterruptedWorkError,
     UnclearError,
 )
-from tests.support.fakehost import Crash, fake_host
+from tests.support.fakehost import fake_host
 from tests.support.sessions import adopted
 
 SILENT = Silent()
@@ -29,26 +27,6 @@ SILENT = Silent()
 @pytest.fixture
 def machine(tmp_path):
     return adopted(tmp_path / "state", fake_host())
-
-
-@pytest.fixture
-def killed(machine, monkeypatch):
-    """Runs a command on the machine until a crash point that kills it."""
-    deadly = ""
-
-    def reach(name):
-        if name == deadly:
-            raise Crash
-
-    monkeypatch.setattr(failpoints, "reach", reach)
-
-    def kill(command, point):
-        nonlocal deadly
-        deadly = point
-        machine.killed(command)
-        deadly = ""
-
-    return kill
 
 
 def add(name, *, live=False):
@@ -210,88 +188,6 @@ def test_what_somebody_locked_is_not_called_staged(machine, killed):
     machine.command(aborted)
     assert slots["staged"] is None
     assert pending(machine) == [("jq",)]
-
-
-# -- what was staged before --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("point", ["switch.done", "promote.started"])
-def test_an_apply_that_is_taken_back_gives_way_to_what_was_staged_before(machine, killed, point):
-    machine.command(add("jq"))
-    first = machine.command(apply_all).transaction
-    machine.command(add("tree"))
-    killed(apply_all, point)
-    machine.command(aborted)
-    assert staged_by(machine) == first
-    assert pending(machine) == [("tree",)]
-    assert machine.command(found) == []
-
-
-@pytest.mark.parametrize("command", [resumed, aborted])
-@pytest.mark.parametrize("point", ["switch.done", "promote.started"])
-@pytest.mark.parametrize("second", ["switch.started", "switch.done"])
-def test_a_kill_while_it_gives_way_leaves_one_of_both_staged(
-    machine, killed, point, second, command
-):
-    machine.command(add("jq"))
-    first = machine.command(apply_all).transaction
-    machine.command(add("tree"))
-    killed(apply_all, point)
-    killed(aborted, second)
-    assert machine.host.deployments["staged"] is not None
-    machine.command(command)
-    assert machine.command(found) == []
-    if command is aborted:
-        assert staged_by(machine) == first
-    assert pending(machine) == ([("tree",)] if staged_by(machine) == first else [])
-
-
-def test_what_was_staged_before_and_is_foreign_is_said_to_be_gone(machine, killed):
-    image = machine.host._image("elsewhere/image:1", {}, frozenset({"bash"}))
-    machine.host.deployments["staged"] = machine.host._deployment(image)
-    machine.command(add("jq"))
-
-    def onto(session):
-        proposal = apply.propose(session, Request(discard_staged=True))
-        return apply.carry_out(session, proposal, SILENT)
-
-    killed(onto, "promote.started")
-    told = []
-
-    class Telling(Silent):
-        def note(self, text):
-            told.append(text)
-
-    machine.command(lambda s: abort(s, Telling()))
-    assert staged_by(machine) is None
-    assert any("stays gone" in text for text in told)
-
-
-def test_a_queued_rollback_boots_next_again_in_one_step(machine, killed):
-    machine.command(add("jq"))
-    machine.command(apply_all)
-    machine.host.reboot()
-    machine.command(go_back)
-    machine.command(add("tree"))
-    killed(apply_all, "promote.started")
-    machine.host.failing["rollback"] = HostError("the lock is held")
-    with pytest.raises(HostError):
-        machine.command(aborted)
-    machine.host.failing.clear()
-    machine.command(aborted)
-    assert machine.host.queued
-    assert staged_by(machine) is None
-    assert pending(machine) == [("tree",)]
-
-
-def test_two_applies_that_a_power_cut_dropped_come_back_as_the_newer(machine):
-    machine.command(add("jq"))
-    machine.command(apply_all)
-    machine.command(add("tree"))
-    second = machine.command(apply_all).transaction
-    machine.host.reboot(power_cut=True)
-    assert outcomes(machine.command(resumed)) == [("deploy", "finished")]
-    assert staged_by(machine) == second
 
 
 # -- the overlay -------------------------------------------------------------------------------

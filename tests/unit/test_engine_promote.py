@@ -120,6 +120,41 @@ def test_killed_while_it_is_taken_back_it_is_taken_back_again(machine, monkeypat
     assert tree(machine) == BEFORE
 
 
+@pytest.mark.parametrize("again", ["", "promote.taking-back"])
+def test_the_containerfile_beside_the_recipe_is_taken_back_with_it(machine, monkeypatch, again):
+    containerfile = machine.directory / "recipe/Containerfile"
+    before = containerfile.read_bytes()
+    killed_at(machine, monkeypatch, "promote.done", apply_all)
+    assert containerfile.read_bytes() != before
+    if again:
+        killed_at(machine, monkeypatch, again, lambda s: unfinished.abort(s, SILENT))
+    machine.command(lambda s: unfinished.abort(s, SILENT))
+    assert containerfile.read_bytes() == before
+
+
+def test_the_containerfile_of_a_first_apply_is_gone_after_its_abort(tmp_path, monkeypatch):
+    machine = adopted(tmp_path / "state", fake_host())
+    (tmp_path / "motd").write_text("hello")
+    machine.command(lambda s: take(s, Source(TEXT.encode(), "image.yml", tmp_path)))
+    killed_at(machine, monkeypatch, "promote.done", apply_all)
+    assert (machine.directory / "recipe/Containerfile").exists()
+    machine.command(lambda s: unfinished.abort(s, SILENT))
+    assert not (machine.directory / "recipe/Containerfile").exists()
+
+
+def test_the_containerfile_stays_where_the_recipe_was_edited_meanwhile(machine):
+    containerfile = machine.directory / "recipe/Containerfile"
+    before = containerfile.read_bytes()
+
+    def edit(when, name):
+        if (when, name) == ("after", "stage"):
+            (machine.directory / "recipe/image.yml").write_text("modules: []\n")
+
+    machine.host.on_effect = edit
+    machine.command(apply_all)
+    assert containerfile.read_bytes() == before
+
+
 def test_what_a_person_edits_meanwhile_is_left_alone(machine, monkeypatch):
     killed_at(machine, monkeypatch, "promote.started", apply_all)
     edited = machine.directory / "recipe/resources/motd"

@@ -8,8 +8,8 @@ import pytest
 from atomicstate.engine import apply, base, bisect, marks, packages, prune, rollback
 from atomicstate.engine.results import Silent
 from atomicstate.engine.status import status
-from atomicstate.engine.unfinished import abort, resume
-from atomicstate.errors import HostError, InterruptedWorkError
+from atomicstate.engine.unfinished import abort, found, resume
+from atomicstate.errors import CanceledError, HostError, InterruptedWorkError
 from atomicstate.host.ports import LABEL_BASE, LABEL_TRANSACTION
 from tests.support.fakehost import BASE, Crash, fake_host
 from tests.support.sessions import adopted
@@ -265,6 +265,21 @@ def test_a_kill_leaves_a_prune_that_is_finished_or_ended(machine, where, then):
         pruned(machine)
         assert with_images(machine) == set(rest)
     assert {first, second}.isdisjoint(with_images(machine))
+
+
+def test_ctrl_c_between_two_images_is_not_said_to_take_the_first_back(machine):
+    made(machine, "jq", "tree", "hello", "nano")
+
+    def request(when, name):
+        if (when, name) == ("after", "remove_image"):
+            raise KeyboardInterrupt
+
+    machine.host.on_effect = request
+    with pytest.raises(CanceledError, match="had done by then stays so"):
+        pruned(machine)
+    machine.host.on_effect = lambda _when, _name: None
+    assert machine.command(found) == []
+    pruned(machine)
 
 
 def test_after_a_kill_what_came_into_use_meanwhile_stays(machine):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from atomicstate import failpoints, interrupts
 from atomicstate.engine import apply, packages
 from atomicstate.engine.results import Silent
 from atomicstate.engine.status import status
@@ -130,6 +131,18 @@ def test_ctrl_c_once_it_is_staged_is_too_late(machine):
     assert pending_names(machine) == []
 
 
+def test_ctrl_c_while_it_is_recorded_that_it_is_staged_is_too_late(machine, monkeypatch):
+    def reach(name):
+        if name == "promote.started":
+            interrupts.put_off()
+
+    monkeypatch.setattr(failpoints, "reach", reach)
+    machine.command(lambda s: add(s, "jq"))
+    machine.command(apply_all)
+    assert machine.command(status).unfinished == []
+    assert pending_names(machine) == []
+
+
 def test_what_was_staged_before_the_switch_began_is_left_alone(machine):
     machine.command(lambda s: add(s, "jq"))
     kill(machine, "failing", "build", apply_all)
@@ -234,6 +247,21 @@ def test_the_next_live_command_finishes_interrupted_live_work_first(machine):
     machine.command(lambda s: add(s, "tree"))
     assert {"jq", "tree"} <= machine.host.tree
     assert pending_names(machine) == [("jq",), ("tree",)]
+
+
+@pytest.mark.parametrize("command", [resumed, aborted])
+def test_live_work_that_can_not_be_ended_does_not_hold_up_an_apply(machine, command):
+    machine.command(lambda s: add(s, "tree", live=False))
+    kill(machine, "after", "build", apply_all)
+    machine.host.after["half"] = AptError("postinst exited 1")
+    machine.host.failing["revert"] = AptError("prerm exited 1")
+    with pytest.raises(AptError):
+        machine.command(lambda s: add(s, "jq"))
+    machine.host.after.clear()
+    with pytest.raises(AptError, match="prerm"):
+        machine.command(command)
+    assert [item.mode for item in machine.command(status).unfinished] == ["live"]
+    assert (machine.host.deployments["staged"] is not None) == (command is resumed)
 
 
 def test_resume_and_abort_with_nothing_to_do_do_nothing(machine):

@@ -15,6 +15,8 @@ from atomicstate.errors import (
     HostError,
     NotFoundError,
 )
+from atomicstate.events.bodies import NoteAdded
+from atomicstate.host.ports import LABEL_TRANSACTION
 from tests.support.fakehost import Crash, fake_host
 from tests.support.sessions import adopted
 
@@ -316,6 +318,34 @@ def test_status_says_that_resume_would_stage_it_again(machine):
     machine.host.reboot(power_cut=True)
     shown = machine.command(status)
     assert (shown.dropped, shown.dropped_why) == (made.transaction, None)
+
+
+@pytest.mark.parametrize("boots_it", [False, True])
+def test_one_that_a_person_staged_again_is_not_missed_any_more(machine, boots_it):
+    machine.command(lambda s: add(s, "jq", live=False))
+    made = machine.command(apply_all)
+    machine.host.reboot(power_cut=True)
+    machine.command(lambda s: add(s, "tree", live=False))
+    assert machine.command(status).dropped == made.transaction
+    machine.host.stage(machine.host.find({LABEL_TRANSACTION: made.transaction}))
+    if boots_it:
+        machine.host.reboot()
+    assert machine.command(status).dropped is None
+
+
+def test_what_was_seen_before_another_process_wrote_is_not_recorded_over_it(machine):
+    machine.command(lambda s: add(s, "jq", live=False))
+    made = machine.command(apply_all)
+    machine.host.reboot(power_cut=True)
+    with machine.session() as early:
+        early.observe()
+        other = machine.session()
+        other.log = early.log  # LMDB: a process opens it once
+        resumed(other)
+        early.append([NoteAdded(1, "late")])
+    assert machine.kinds().count("host.booted") == 1
+    shown = machine.command(status)
+    assert (shown.dropped, shown.host.staged.transaction) == (None, made.transaction)
 
 
 def test_its_image_is_built_again_where_it_is_gone(machine):
