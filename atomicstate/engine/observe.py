@@ -38,6 +38,7 @@ def news(
             seen.rollback_txn,
             seen.queued,
             seen.locked,
+            status.finalize_failure,
         )
         return (booted, seen) if overlay.active else (booted,)
     last = HostObserved(

@@ -89,8 +89,8 @@ class StatusResult(Struct, frozen=True):
     """The pipeline, the host, and what is pending. `state` as in the design's machine.
 
     `base_created` is when the image of the base was made (RFC 3339), None where that is not known.
-    `dropped` is the transaction whose staged deployment did not come up, `dropped_why` why `resume`
-    does not stage it again.
+    `dropped` is the transaction whose staged deployment did not come up, `dropped_failure` what
+    OSTree said of that, `dropped_why` why `resume` does not stage it again.
     `drift` says which files of the recipe were edited and not taken in. `warnings` are sentences on
     what is in the way on this host.
     """
@@ -108,6 +108,7 @@ class StatusResult(Struct, frozen=True):
     dropped: str | None = None
     broken: str | None = None
     dropped_why: str | None = None
+    dropped_failure: str | None = None
     drift: str | None = None
     warnings: tuple[str, ...] = ()
 

@@ -162,8 +162,10 @@ def _staged_again(session: Session, reporter: Reporter, *, offline: bool) -> Rec
             return RecoveryResult([], [why_not])
         if offline and not _is_built(session, dropped):
             return RecoveryResult([], [f"the staged deployment of {dropped} {_LATER}"])
+        failure = system.failure
         transaction, _checksum = deploy(session, reporter, dropped, system.held)
-    return RecoveryResult([_finished(session, transaction, table.DEPLOY)])
+    notes = [f"the deployment of {dropped} did not come up; OSTree: {failure}"] if failure else []
+    return RecoveryResult([_finished(session, transaction, table.DEPLOY)], notes)
 
 
 def _is_open(system: System, *, of_the_overlay: bool) -> bool:

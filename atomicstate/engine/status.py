@@ -61,6 +61,7 @@ def status(session: Session) -> StatusResult:
         dropped=system.dropped or None,
         broken=system.broken or None,
         dropped_why=why_not_staged(system) or None,
+        dropped_failure=(system.failure if system.dropped else "") or None,
         drift=drift(session, system),
         warnings=session.host.notices(),
     )

@@ -363,7 +363,8 @@ class HostObserved(Body, frozen=True, array_like=True, gc=False, tag="host.obser
 class HostBooted(Body, frozen=True, array_like=True, gc=False, tag="host.booted"):
     """A new boot instance came up with the deployment `booted`; the overlay before it is gone.
 
-    The fields are as in `host.observed`.
+    The fields are as in `host.observed`. `failure`: why what was staged before did not become a
+    deployment, where OSTree said so.
     """
 
     booted: str
@@ -374,6 +375,7 @@ class HostBooted(Body, frozen=True, array_like=True, gc=False, tag="host.booted"
     rollback_txn: str
     queued: bool = False
     locked: bool = False
+    failure: str = ""
 
 
 class WantedHeld(Body, frozen=True, array_like=True, gc=False, tag="wanted.held"):

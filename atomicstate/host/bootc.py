@@ -20,6 +20,7 @@ from atomicstate.errors import HostError, NoSpaceError, UnclearError
 from atomicstate.events.event import BootInstance
 from atomicstate.host import bootc_status, mounts
 from atomicstate.host.bootc_status import Entry, Status
+from atomicstate.host.finalizing import finalize_failure
 from atomicstate.host.ports import Deployment, HostStatus, OverlayState
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class Machine(Protocol):
     @property
     def usr(self) -> Path:
         """Where `mountinfo` shows the running system's /usr."""
+
+    @property
+    def boot(self) -> Path:
+        """The host's /boot."""
 
     def boot_id(self) -> str:
         """Probe: the kernel's id of this boot."""
@@ -210,6 +215,7 @@ class BootcDeployer:
             rollback=self._deployment(found.rollback),
             rollback_queued=found.rollback_queued,
             others=tuple(one for one in map(self._deployment, found.others) if one),
+            finalize_failure=finalize_failure(self._bootc.machine.boot),
         )
 
     def stage(self, image: Image, on_progress: Callable[[float, str], None] | None = None) -> None:

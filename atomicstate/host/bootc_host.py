@@ -25,6 +25,7 @@ class ThisMachine:
 
     environment: Mapping[str, str] = {}
     usr = Path("/usr")
+    boot = Path("/boot")
 
     def boot_id(self) -> str:
         """The kernel's id of this boot."""

@@ -16,6 +16,7 @@ from msgspec import Struct
 from atomicstate import failpoints
 from atomicstate.errors import AtomicstateError, CorruptError, HostError, ImageError, NoSpaceError
 from atomicstate.host.deployments import Located, read_deployments, render_origin
+from atomicstate.host.finalizing import finalize_failure
 from atomicstate.host.ports import Deployment, HostStatus, Image
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class OstreeDeployer:
             rollback=others[0] if others else None,
             rollback_queued=bool(booted and found[0] is not booted),
             others=tuple(others[1:]),
+            finalize_failure=finalize_failure(self._system.sysroot / "boot"),
         )
 
     def stage(self, image: Image, on_progress: Callable[[float, str], None] | None = None) -> None:

@@ -55,6 +55,8 @@ class HostStatus(Struct, frozen=True):
     """The deployments now. Any of them may be missing.
 
     `rollback_queued`: the rollback deployment boots next, unless something is staged.
+    `finalize_failure`: why what was staged before this boot did not become a deployment, where
+    OSTree says so.
     """
 
     driver: str
@@ -64,6 +66,7 @@ class HostStatus(Struct, frozen=True):
     rollback: Deployment | None
     rollback_queued: bool = False
     others: tuple[Deployment, ...] = ()
+    finalize_failure: str = ""
 
     @property
     def boots_next(self) -> Deployment | None:

@@ -49,10 +49,11 @@ class System:
 
     `actions` are all that can have a bearing, by number; `wanted` those of them that are wanted,
     `held` those that a rollback holds back. `selections` tells what each deployment holds.
-    `dropped` is the transaction whose staged deployment did not come up, `broken` why /usr is
-    not to be relied on until the next boot, `residue` which blob tells what a live transaction
-    left outside /usr, for the newest of them. `tags` maps names to numbers of events. `placed` is
-    what image.yml should hold, `layout` the blob of the text that the next one is made from.
+    `dropped` is the transaction whose staged deployment did not come up, `failure` what OSTree
+    said of that, `broken` why /usr is not to be relied on until the next boot, `residue` which
+    blob tells what a live transaction left outside /usr, for the newest of them. `tags` maps names
+    to numbers of events. `placed` is what image.yml should hold, `layout` the blob of the text that
+    the next one is made from.
 
     Mutable: `apply` and `fold` move it on. With `compact`, what can have no bearing any more is
     let go now and then, so that its size follows the packages and not the log; `complete` says
@@ -73,6 +74,7 @@ class System:
         self.open: dict[str, OpenTransaction] = {}
         self.held: set[int] = set()
         self.dropped = ""
+        self.failure = ""
         self.broken = ""
         self.residue: dict[str, str] = {}
         self.tags: dict[str, int] = {}
@@ -176,6 +178,7 @@ class System:
                 open=list(self.open.items()),
                 held=sorted(self.held),
                 dropped=self.dropped,
+                failure=self.failure,
                 broken=self.broken,
                 residue=list(self.residue.items()),
                 tags=list(self.tags.items()),
@@ -211,6 +214,7 @@ class System:
         system.open = dict(saved.open)
         system.held = set(saved.held)
         system.dropped = saved.dropped
+        system.failure = saved.failure
         system.broken = saved.broken
         system.residue = dict(saved.residue)
         system.tags = dict(saved.tags)
@@ -491,7 +495,7 @@ class System:
             here = {body.booted_txn, body.staged_txn, body.rollback_txn}
             lost = before.staged_txn in self.selections and before.staged_txn not in here
             if before.staged_txn and lost and not self._is_being_dropped(before.staged):
-                self.dropped = before.staged_txn
+                self.dropped, self.failure = before.staged_txn, body.failure
         if self.dropped in (body.booted_txn, body.staged_txn, body.rollback_txn):
             # A person staged it again, or booted it.
             self.dropped = ""
@@ -605,6 +609,7 @@ class _Saved(Struct, array_like=True):
     open: list[tuple[str, OpenTransaction]]
     held: list[int]
     dropped: str
+    failure: str
     broken: str
     residue: list[tuple[str, str]]
     tags: list[tuple[str, int]]

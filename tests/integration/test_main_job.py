@@ -216,6 +216,20 @@ def test_a_power_cut_after_apply_loses_nothing_but_the_staging(box: Box) -> None
     assert box.has("/usr/share/tool/version")
 
 
+def test_why_ostree_could_not_finish_what_was_staged_is_told(box: Box) -> None:
+    box.done("package", "add", "tool", "-y", "--no-live")
+    box.done("apply", "-y")
+    stamp = box.directory / "sysroot/boot/ostree/finalize-failure.stamp"
+    stamp.parent.mkdir(exist_ok=True)
+    stamp.write_text("error: Bootloader write config\n")
+    box.reboot("--power-cut")
+    assert "OSTree: error: Bootloader write config" in box("status").stdout
+    box.done("resume", "-y")
+    stamp.unlink()
+    assert "Bootloader" not in box("status").stdout
+    assert "OSTree: error: Bootloader write config" in box("log").stdout
+
+
 def test_after_a_power_cut_the_overlay_comes_back_without_a_network(
     sandbox_host: SandboxHost,
 ) -> None:

@@ -63,6 +63,7 @@ class FakeHost:
         # What libapt fetched, by the names of its files.
         self.archives: set[str] = set()
         self.warnings: tuple[str, ...] = ()
+        self.finalize_failure = ""
         base_image = self._image(BASE, {}, frozenset(base))
         self.deployments["booted"] = self._deployment(base_image)
         self.tree = set(base)
@@ -326,6 +327,7 @@ class FakeHost:
             driver=self.driver,
             boot=self.boot,
             rollback_queued=self.queued,
+            finalize_failure=self.finalize_failure,
             others=tuple(self.others),
             **self.deployments,
         )

@@ -348,6 +348,19 @@ def test_what_was_seen_before_another_process_wrote_is_not_recorded_over_it(mach
     assert (shown.dropped, shown.host.staged.transaction) == (None, made.transaction)
 
 
+def test_what_ostree_says_of_it_is_told(machine):
+    machine.command(lambda s: add(s, "jq", live=False))
+    made = machine.command(apply_all)
+    machine.host.reboot(power_cut=True)
+    machine.host.finalize_failure = "grub2-mkconfig: exited with code 1"
+    assert machine.command(status).dropped_failure == "grub2-mkconfig: exited with code 1"
+    [note] = machine.command(resumed).notes
+    assert made.transaction in note and "grub2-mkconfig" in note
+    booted = next(e.body for e in machine.events() if e.body.__class__.__name__ == "HostBooted")
+    assert booted.failure == "grub2-mkconfig: exited with code 1"
+    assert machine.command(status).dropped_failure is None
+
+
 def test_its_image_is_built_again_where_it_is_gone(machine):
     machine.command(lambda s: add(s, "jq"))
     made = machine.command(apply_all)

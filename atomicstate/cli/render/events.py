@@ -212,6 +212,10 @@ def _hosts(body: Any) -> str:  # noqa: ANN401
     return ", ".join(f"{name} {value[:_SHORT]}" for name, value in shown if value)
 
 
+def _booted(body: Any) -> str:  # noqa: ANN401
+    return _hosts(body) + (f"; OSTree: {body.failure}" if body.failure else "")
+
+
 def _recipe_taken(body: Any) -> str:  # noqa: ANN401
     what = "image.yml, as it was edited" if body.placed else "a document, for its layout"
     return f"{what}, of {body.source} at {_short(body.commit)}" if body.source else what
@@ -248,5 +252,5 @@ _SUMMARIES: dict[str, Callable[[Any], str]] = {
     "transaction.staged": lambda body: f"{body.checksum[:_SHORT]} boots next",
     "transaction.rolled_back": lambda body: body.reason,
     "host.observed": _hosts,
-    "host.booted": _hosts,
+    "host.booted": _booted,
 }

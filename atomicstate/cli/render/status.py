@@ -139,13 +139,15 @@ def _dropped(result: StatusResult, look: Look) -> list[str]:
     if not result.dropped:
         return []
     heading = look.paint("did not come up", "heading")
+    said = [f"  OSTree: {clean(result.dropped_failure)}"] if result.dropped_failure else []
     if result.dropped_why:
-        return ["", heading, f"  {clean(result.dropped_why)}"]
+        return ["", heading, f"  {clean(result.dropped_why)}", *said]
     instead = "" if result.unfinished else ", `atomicstate apply` what is pending now"
     return [
         "",
         heading,
         f"  the deployment of {result.dropped} was staged, and the boot went without it",
+        *said,
         f"  `atomicstate resume` stages it again{instead}",
     ]
 

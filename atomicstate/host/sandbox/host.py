@@ -71,6 +71,7 @@ class SandboxMachine:
         self._running = running
         self.environment = {"ATOMICSTATE_SANDBOX": str(running.sandbox.directory)}
         self.usr = running.sandbox.tree / "usr"
+        self.boot = running.sandbox.sysroot / "boot"
 
     def boot_id(self) -> str:
         """The id of the running system's boot."""
