@@ -11,7 +11,7 @@ from atomicstate.engine.unfinished import refuse_unfinished, warn_unfinished
 from atomicstate.errors import ConflictError, ImageError, NoOperationError
 from atomicstate.events.asjson import rfc3339
 from atomicstate.events.bodies import BaseSet, BaseUpdated, DeploymentAdopted, kind_of
-from atomicstate.projectors.pending import kept
+from atomicstate.projectors.pending import kept, pending
 from atomicstate.projectors.recipe import base_of
 from atomicstate.recipe.reference import valid_reference
 
@@ -119,7 +119,11 @@ def _proposal(session: Session, system: System, reference: str) -> BaseSet:
     refuse_other_machine(system, image)
     base, base_id, _architecture = base_of(system, kept(system))
     if (base, base_id) == (reference, image.id):
-        raise NoOperationError(f"the base is {reference} already")
+        waits = any(item.kind in ("base.set", "base.updated") for item in pending(system))
+        raise NoOperationError(
+            f"the base is {reference} already",
+            hint="it is pending: `atomicstate apply` builds on it" if waits else None,
+        )
     return BaseSet(reference, image.id, image.architecture, image.created)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from atomicstate.engine.dropped import is_made_on
 from atomicstate.engine.promotion import demote
 from atomicstate.events.bodies import StepSkipped
+from atomicstate.host.ports import IMAGE_NAME
 from atomicstate.machine import table
 from atomicstate.projectors.pending import boots_next
 
@@ -33,8 +34,9 @@ def make_way(session: Session, by: str) -> None:
 
 
 def end(session: Session, by: str) -> None:
-    """After it went: that its apply ended goes into the next commit."""
+    """After it went: its image goes, and that its apply ended goes into the next commit."""
     for transaction, _begun in _open_applies(session.system(), by):
+        session.host.builder.remove(f"{IMAGE_NAME}:{transaction}")
         session.put_ahead(transaction, StepSkipped("promote", "what it staged was dropped"))
 
 

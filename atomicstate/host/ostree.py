@@ -331,7 +331,11 @@ def _child(verb: str, request: dict[str, Any], within: tuple[str, ...] = ()) -> 
     said = ": ".join(filter(None, (str(answer["error"]), str(answer.get("last", "")))))
     if answer.get("code") == ImageError.code:
         raise ImageError(said)
-    message = f"OSTree could not {verb}: {said}\nto run it again: {finished.command}"
+    message = f"OSTree could not {verb}: {said}"
+    if hint := answer.get("hint"):
+        # Something is to be mended first: running it again is no use.
+        raise HostError(message, hint=str(hint))
+    message += f"\nto run it again: {finished.command}"
     if re.search(_NO_SPACE, said):
         raise NoSpaceError(f"no space left on the device: {message}")
     raise HostError(message, hint=process.LIMIT_HINT if finished.limit is not None else None)

@@ -209,7 +209,7 @@ def main(argv: list[str]) -> int:
     try:
         answer = verbs[verb](request)
     except AtomicstateError as error:
-        answer = {"error": error.message, "code": error.code}
+        answer = {"error": error.message, "code": error.code, "hint": error.hint}
     except OSError as error:
         answer = {"error": f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")}
     except Exception as error:

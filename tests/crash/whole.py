@@ -318,7 +318,13 @@ def _nothing_left(machine: Machine, log: list[Event], status: Any) -> None:
     staged, back = _of(log, "transaction.staged"), _of(log, "transaction.rolled_back")
     for txn in _begun(log, "apply"):
         assert (txn in staged) != (txn in back), f"{txn} has not exactly one end"
-    assert _images(machine, log).keys() <= staged.keys(), "an image of what was taken back"
+    dropped = {
+        event["txn"]
+        for event in log
+        if event["kind"] == "step.skipped" and "was dropped" in event["data"]["reason"]
+    }
+    there = _images(machine, log).keys()
+    assert there <= staged.keys() - dropped, "an image of what was taken back"
     assert all(_named_images(machine)), "an image that has no name"
     commits = {event["data"]["checksum"] for event in staged.values()}
     commits |= {log[0]["data"]["booted"]}

@@ -66,9 +66,15 @@ def test_a_base_that_is_set_is_pending_until_an_apply_builds_on_it(machine):
     assert (result.kind, result.image_id) == ("base.set", image.id)
     assert [item.seq for item in machine.command(status).pending] == [result.seq]
     assert machine.host.deployments["staged"] is None
+    with pytest.raises(NoOperationError) as refused:
+        machine.command(lambda s: set_base(s, OTHER))
+    assert "it is pending: `atomicstate apply`" in str(refused.value.hint)
     machine.command(apply_all)
     staged = machine.host.deployments["staged"]
     assert machine.host.packages_of(staged.image_digest) == {"bash", "vim"}
+    with pytest.raises(NoOperationError) as refused:
+        machine.command(lambda s: set_base(s, OTHER))
+    assert refused.value.hint == ""
 
 
 @pytest.mark.parametrize(

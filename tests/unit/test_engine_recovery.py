@@ -249,6 +249,16 @@ def test_the_next_live_command_finishes_interrupted_live_work_first(machine):
     assert pending_names(machine) == [("jq",), ("tree",)]
 
 
+@pytest.mark.parametrize("point", ["switch.done", "promote.started", "promote.done"])
+def test_abort_leaves_no_image_of_an_apply_that_had_staged(machine, killed, point):
+    machine.command(lambda s: add(s, "jq"))
+    images = set(machine.host.images)
+    killed(apply_all, point)
+    machine.command(aborted)
+    assert set(machine.host.images) == images
+    assert pending_names(machine) == [("jq",)]
+
+
 @pytest.mark.parametrize("command", [resumed, aborted])
 def test_live_work_that_can_not_be_ended_does_not_hold_up_an_apply(machine, command):
     machine.command(lambda s: add(s, "tree", live=False))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from atomicstate.errors import ImageError
-from atomicstate.host import ostree_child
+from atomicstate import process
+from atomicstate.errors import HostError, ImageError
+from atomicstate.host import ostree, ostree_child
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,3 +60,15 @@ def test_etc_moves_and_what_the_host_brings_is_emptied(tree: Path) -> None:
     assert list((tree / "var").iterdir()) == []
     assert (tree / "opt/file").exists()
     assert (tree / "ostree").readlink().as_posix() == "sysroot/ostree"
+
+
+def test_what_is_to_be_mended_first_is_the_hint_and_no_command_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = {"error": "the program 'ostree' is not on this machine", "hint": "install ostree"}
+    finished = SimpleNamespace(text=json.dumps(said), command="the command", limit=None)
+    monkeypatch.setattr(process, "run", lambda *_argv, **_options: finished)
+    with pytest.raises(HostError) as failed:
+        ostree._child("commit", {})
+    assert failed.value.hint == "install ostree"
+    assert "the command" not in failed.value.message
