@@ -127,7 +127,9 @@ def planned(session: Session, system: System, source: Source, options: Options) 
         _check_itself(session, here, made, target)
         taken = _taken(here, source, made, expansion, gathering)
         if not made and taken is None:
-            raise NoOperationError(f"{source.file} is what is wanted already: nothing was changed")
+            raise NoOperationError(
+                f"{source.file} asks for nothing that is not wanted already: nothing was changed"
+            )
         names = tuple(name for name in expansion.uses if gathering.found(name))
         yield Plan(made, taken, composed.recipe, target, checked.result, gathering, names)
 
