@@ -133,6 +133,10 @@ class UnclearError(HostError):
     hint = "look at the host, then `atomicstate resume` or `atomicstate abort`"
 
 
+class UndecidedError(UnclearError):
+    """The host was asked what came of an interrupted step, and a person must decide."""
+
+
 class CanceledError(AtomicstateError):
     """A person said no, or pressed Ctrl-C."""
 

@@ -231,8 +231,8 @@ class ApplyTransaction:
 
     def _queued(self, statuses: Mapping[str, str]) -> bool:
         """Whether a rollback was queued when it began: that comes first then, by itself."""
-        if "unqueue" in statuses:
-            return True
+        if "unqueue" in statuses or "switch" in statuses:
+            return "unqueue" in statuses
         status = self._session.host_status(fresh=True)
         return status.rollback_queued and self._is_in_slot(status)
 
@@ -246,6 +246,9 @@ class ApplyTransaction:
             deployer.unqueue()
 
         def probe() -> Answer:
+            if self._deployment() is not None:
+                # What was staged after it was booted, perhaps: then the slot says nothing.
+                return Answer(recovery.DONE)
             status = self._session.host_status(fresh=True)
             if not self._is_in_slot(status) or is_staged_since(status, self._begun):
                 return Answer(recovery.OTHER)

@@ -63,11 +63,10 @@ def demote(session: Session, begun: TransactionBegun) -> None:
 
 
 def _put_back_containerfile(session: Session, path: Path, begun: TransactionBegun) -> None:
-    """The one of `begun` makes way for that of the deployment it was made on, if that has one."""
+    """The one of `begun` makes way for the one that lay there before, if there was one."""
     if file_digest(path) != begun.containerfile:
         return
-    parent = session.system().selections.get(begun.parent)
-    before = parent.containerfile if parent else ""
+    before = session.system().containerfile
     try:
         content = session.blobs.get(before) if before else b""
     except (NotFoundError, CorruptError):

@@ -100,7 +100,9 @@ class RollbackTransaction:
         def probe() -> Answer:
             status = self._session.host_status(fresh=True)
             first = status.boots_next
-            if first is not None and first.checksum == target:
+            # Once it was booted, what others stage or queue is none of this.
+            booted = status.booted if self._later_boot() else None
+            if any(one is not None and one.checksum == target for one in (first, booted)):
                 return Answer(recovery.DONE, {"checksum": target})
             slots = (status.booted, status.rollback)
             there = any(slot is not None and slot.checksum == target for slot in slots)

@@ -303,6 +303,8 @@ class Runner:
         try:
             with _plainly(f"take back the step {effect.step} at"):
                 undo()
+        except UnclearError:
+            raise
         except AtomicstateError as error:
             failure = error
         failpoints.reach(f"{effect.step}.undone")

@@ -4,7 +4,7 @@ needed: reading commands stay cheap.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -306,8 +306,10 @@ class Session:
         """
         if self._news and self.log.head().seq > self._looked_at:
             # Another process wrote meanwhile: what was news may be known, or not so any more.
-            with suppress(AtomicstateError):
+            try:
                 self.observe()
+            except AtomicstateError:
+                self._news = ()
         boot = self.host_status().boot
         drafts = [Draft(body=body, actor=self.actor, boot=boot) for body in self._news]
         drafts += [

@@ -47,13 +47,18 @@ def can_come_back(system: System, before: str) -> bool:
 
 
 def give_way(session: Session, reporter: Reporter, before: str) -> bool:
-    """Stage `before` again, in the place of what took its place. Returns whether it was ours.
+    """Stage `before` again, in the place of what took its place. Returns whether that was done.
+
+    Not where it was booted meanwhile, or where it was not ours.
 
     That takes a transaction of its own, which puts one in the place of the other: at no moment
     is neither staged. The pipeline's lock is held. Raises what a failing step of it raised.
     """
     from atomicstate.engine.rollback import deploy
 
+    booted = session.host_status(fresh=True).booted
+    if booted is not None and booted.checksum == before:
+        return False
     system = session.system()
     owner = _owner_of(system, before)
     if owner:
@@ -77,8 +82,11 @@ def _owner_of(system: System, checksum: str) -> str:
 def _open_applies(system: System, by: str) -> Iterator[tuple[str, TransactionBegun]]:
     """The apply, other than `by`, that staged something and has not ended, if there is one.
 
-    Not by what is staged: a boot may have dropped that, or somebody else.
+    Not by what is staged: a boot may have dropped that, or somebody else. One that `by` stages
+    again goes on.
     """
+    ending = system.open.get(by)
+    but = (by, ending.begun.target if ending else "")
     for transaction, item in system.open.items():
-        if item.mode == table.APPLY and item.staged and transaction != by:
+        if item.mode == table.APPLY and item.staged and transaction not in but:
             yield transaction, item.begun

@@ -11,8 +11,9 @@ from atomicstate.engine.results import RecoveredResult, RecoveryResult, Unfinish
 from atomicstate.errors import (
     AtomicstateError,
     CanceledError,
+    ConflictError,
     InterruptedWorkError,
-    UnclearError,
+    UndecidedError,
 )
 from atomicstate.events.asjson import rfc3339
 from atomicstate.machine import table
@@ -143,9 +144,13 @@ def _each(
     for transaction, item in sorted(system.open.items(), key=_turn):
         with _lock(session, item.mode):
             now = session.system().open.get(transaction)
-            if now is None or transaction in leaves:
-                continue  # its own process ended it while we waited, or its time comes later
+            if now is None:
+                continue  # its own process ended it while we waited
             gives_way = _gives_way(session, now)
+            if transaction in leaves:
+                if gives_way:
+                    break  # the abort for which it was begun goes on with it, later
+                continue
             try:
                 result = _one(session, reporter, transaction, now, forward=forward)
             except CanceledError:
@@ -200,7 +205,7 @@ def _one(
         back = item.mode in table.OF_THE_OVERLAY or not run.settled()
     else:
         back = not (forward or _can_only_go_on(item, run, state) or _gives_way(session, item))
-    if back:
+    if back or _comes_too_late(session, reporter, item, run):
         return _taken_back(session, transaction, item, run)
     if not forward and item.mode == table.APPLY and not run.settled():
         return _unstaged(session, reporter, transaction, item)
@@ -208,7 +213,7 @@ def _one(
         reporter.note("it can't be taken back any more, so it is finished instead")
     try:
         events = run.resume(statuses)
-    except UnclearError:
+    except (UndecidedError, ConflictError):
         if not _gives_way(session, item):
             raise
         # Nobody can stage that any more: what boots next was changed by others, or by a boot.
@@ -224,9 +229,10 @@ def _taken_back(
     session: Session, transaction: str, item: OpenTransaction, run: Run
 ) -> RecoveredResult:
     reason = item.reason or "taken back by `atomicstate abort`"
-    statuses = statuses_of(session.system().open[transaction])
+    now = session.system().open.get(transaction)
     try:
-        run.abort(statuses, reason, item.code or "CANCELED")
+        if now is not None:
+            run.abort(statuses_of(now), reason, item.code or "CANCELED")
     except AtomicstateError as error:
         error.hint = error.hint or _NOT_TAKEN_BACK
         raise
@@ -248,6 +254,18 @@ def _gives_way(session: Session, item: OpenTransaction) -> bool:
     return any(other.mode not in table.OF_THE_OVERLAY for other in older)
 
 
+def _comes_too_late(session: Session, reporter: Reporter, item: OpenTransaction, run: Run) -> bool:
+    """Whether it gives way for the sake of an apply that was booted meanwhile."""
+    if not _gives_way(session, item) or run.settled():
+        return False
+    return any(
+        other.seq < item.seq
+        and other.mode == table.APPLY
+        and _run_of(session, reporter, transaction, other).settled()
+        for transaction, other in session.system().open.items()
+    )
+
+
 def _unstaged(
     session: Session, reporter: Reporter, transaction: str, item: OpenTransaction
 ) -> RecoveredResult:
@@ -266,7 +284,8 @@ def _unstaged(
     slot = status.rollback
     unqueued = item.steps.get("unqueue") == "done" and slot and slot.checksum == begun.boots_next
     before = begun.staged_before
-    comes_back = staged == ours or (not staged and superseded.can_come_back(system, before))
+    nothing = not staged and not status.rollback_queued
+    comes_back = staged == ours or (nothing and superseded.can_come_back(system, before))
     try:
         if unqueued and staged in (ours, ""):
             # The rollback that it took out of the queue, which drops what is staged.

@@ -7,7 +7,7 @@ that it happened in is over, and its effect with it), other (something else stan
 
 from __future__ import annotations
 
-from atomicstate.errors import UnclearError
+from atomicstate.errors import UndecidedError
 
 DONE = "done"
 ABSENT = "absent"
@@ -44,10 +44,10 @@ RESUME: dict[str, dict[str, str]] = {
 
 
 def decide(step: str, answer: str) -> str:
-    """The decision for `step` after `answer`. Raises UnclearError where a person must decide."""
+    """The decision for `step` after `answer`. Raises UndecidedError where a person must decide."""
     decision = RESUME[step].get(answer, ASK)
     if decision == ASK:
-        raise UnclearError(
+        raise UndecidedError(
             f"the step {step} was interrupted, and the host shows neither its effect nor the"
             f" state before it ({answer}): nothing was changed"
         )

@@ -53,7 +53,7 @@ class System:
     said of that, `broken` why /usr is not to be relied on until the next boot, `residue` which
     blob tells what a live transaction left outside /usr, for the newest of them. `tags` maps names
     to numbers of events. `placed` is what image.yml should hold, `layout` the blob of the text that
-    the next one is made from.
+    the next one is made from, `containerfile` the blob of what lies beside it.
 
     Mutable: `apply` and `fold` move it on. With `compact`, what can have no bearing any more is
     let go now and then, so that its size follows the packages and not the log; `complete` says
@@ -80,6 +80,7 @@ class System:
         self.tags: dict[str, int] = {}
         self.placed = Placed()
         self.layout = ""
+        self.containerfile = ""
         self._compact = compact
         self._slack = slack
         self._limit = slack
@@ -184,6 +185,7 @@ class System:
                 tags=list(self.tags.items()),
                 placed=self.placed,
                 layout=self.layout,
+                containerfile=self.containerfile,
                 compact=self._compact,
                 slack=self._slack,
                 limit=self._limit,
@@ -220,6 +222,7 @@ class System:
         system.tags = dict(saved.tags)
         system.placed = saved.placed
         system.layout = saved.layout
+        system.containerfile = saved.containerfile
         system._limit = saved.limit
         system._gone = dict(saved.gone)
         system._forgot = saved.forgot
@@ -379,6 +382,7 @@ class System:
             self.host = msgspec.structs.replace(self.host, overlay=True)
         if step == "promote" and status == "done":
             self._place(Placed(item.begun.promoted or item.begun.recipe, item.begun.beside))
+            self.containerfile = item.begun.containerfile
         if step == state.LAST_STEPS.get(item.mode) or (step == "promote" and item.staged):
             del self.open[transaction]
             if item.mode in (state.ROLLBACK, state.UNSTAGE):
@@ -615,6 +619,7 @@ class _Saved(Struct, array_like=True):
     tags: list[tuple[str, int]]
     placed: Placed
     layout: str
+    containerfile: str
     compact: bool
     slack: int
     limit: int

@@ -22,13 +22,13 @@ OF_THE_GOLDEN_LOG = {
     2: "0947d0688655e6f4ffeb4fa82489fb83",
     4: "a4ed71d167defb7afa1499547eeb6f03",
     5: "d90502e164e0a72b2e35f137870f2d92",
-    6: "e1a65c014015f4fbb6f49480b55e31c5",
+    6: "49fb1b7db24b4386def8d52ad5ba1a4d",
 }
 OF_A_LONG_LIFE = {
     2: "221467b435bceca607cd2f28e19e0663",
     4: "c67e66911a82a707f9a791b5a77668a6",
     5: "719c0d83d6761f662211576e0ea8c533",
-    6: "f214a4ec6202d2d39085e1f1c3e1a7af",
+    6: "5b4033a979cd8750941fb51c4c99652c",
 }
 
 

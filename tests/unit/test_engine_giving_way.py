@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from atomicstate.engine import apply, packages, rollback
@@ -330,3 +332,164 @@ def test_the_abort_of_a_rollback_that_was_killed_too_brings_back_what_was_staged
     machine.command(command)
     assert machine.command(found) == []
     assert staged_by(machine) == staged
+
+
+@pytest.mark.parametrize("command", [resumed, aborted])
+@pytest.mark.parametrize("boots_by", ["orderly", "power cut"])
+def test_a_rollback_to_a_transaction_that_was_booted_after_all_is_finished(
+    machine, killed, command, boots_by
+):
+    target = boots(machine, "jq")
+    boots(machine, "tree")
+    boots(machine, "hello")
+    machine.command(go_back)
+    killed(back_to(target), "switch.done")
+    machine.host.reboot(other_entry=True)
+    killed(aborted, "unqueue.undoing")
+    machine.host.reboot(power_cut=boots_by == "power cut")
+    machine.command(command)
+    assert machine.command(found) == []
+
+
+# -- what runs -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [resumed, aborted])
+def test_what_was_booted_while_it_gave_way_is_finished(machine, killed, command):
+    boots(machine, "hello")
+    machine.command(add("jq"))
+    machine.command(apply_all)
+    machine.command(add("tree"))
+    killed(apply_all, "promote.started")
+    killed(aborted, "switch.started")
+    machine.host.reboot()
+    result = machine.command(command)
+    assert outcomes(result) == [("deploy", "rolled_back"), ("apply", "finished")]
+    assert (staged_by(machine), pending(machine)) == (None, [])
+
+
+@pytest.mark.parametrize("queued", [False, True])
+@pytest.mark.parametrize("point", ["switch.done", "promote.started"])
+def test_what_runs_is_not_staged_again_over_itself(machine, killed, point, queued):
+    boots(machine, "hello")
+    machine.command(add("jq"))
+    machine.command(apply_all)
+    machine.command(add("tree"))
+    killed(apply_all, "build.started")
+    machine.host.reboot()
+    killed(resumed, point)
+    if queued:
+        machine.host.rollback(machine.host.deployments["rollback"].checksum)
+    machine.command(aborted)
+    assert machine.command(found) == []
+    assert (staged_by(machine), machine.host.queued) == (None, queued)
+
+
+@pytest.mark.parametrize("point", ["switch.started", "switch.done", "promote.started"])
+def test_abort_leaves_a_rollback_that_somebody_queued_meanwhile(machine, killed, point):
+    boots(machine, "hello")
+    boots(machine, "nano")
+    machine.command(go_back)
+    machine.command(add("jq"))
+    machine.command(apply_all)
+    machine.command(add("tree"))
+    killed(apply_all, point)
+    machine.host.rollback(machine.host.deployments["rollback"].checksum)
+    machine.command(aborted)
+    assert machine.command(found) == []
+    assert (staged_by(machine), machine.host.queued) == (None, True)
+
+
+@pytest.mark.parametrize("command", [resumed, aborted])
+@pytest.mark.parametrize("point", ["switch.done", "promote.started"])
+def test_the_end_of_an_apply_that_was_booted_leaves_a_queued_rollback(
+    machine, killed, point, command
+):
+    machine.command(add("jq"))
+    killed(apply_all, point)
+    machine.host.reboot()
+    machine.host.rollback(machine.host.deployments["rollback"].checksum)
+    assert outcomes(machine.command(command)) == [("apply", "finished")]
+    assert machine.host.queued
+
+
+@pytest.mark.parametrize("command", [resumed, aborted])
+def test_a_rollback_that_was_booted_is_finished_whatever_is_staged_then(machine, killed, command):
+    boots(machine, "jq")
+    killed(go_back, "rollback.done")
+    machine.host.reboot()
+    stage_elsewhere(machine)
+    machine.command(command)
+    assert machine.command(found) == []
+    assert staged_elsewhere(machine)
+
+
+# -- a host that is mute for an instant --------------------------------------------------------
+
+
+@pytest.fixture
+def mute(machine, monkeypatch):
+    """Lets one look at the host fail, after something was staged; a tool's exit status too."""
+
+    def after_staging(failure=None):
+        looks, real = [], machine.host.status
+
+        def look():
+            if looks:
+                looks.pop()
+                raise HostError("mute")
+            return real()
+
+        def effect(when, name):
+            if (when, name) == ("after", "stage"):
+                machine.host.on_effect = lambda _when, _name: None
+                looks.append(1)
+                if failure is not None:
+                    raise failure
+
+        monkeypatch.setattr(machine.host.deployer, "status", look)
+        machine.host.on_effect = effect
+
+    return after_staging
+
+
+@pytest.mark.parametrize(
+    ("point", "failure"),
+    [("switch.done", None), ("promote.started", None), ("promote.started", HostError("exit 1"))],
+)
+def test_nothing_is_taken_back_on_a_guess(machine, killed, mute, point, failure):
+    machine.command(add("jq"))
+    first = machine.command(apply_all).transaction
+    machine.command(add("tree"))
+    killed(apply_all, point)
+    mute(failure)
+    with contextlib.suppress(HostError):
+        machine.command(aborted)
+    machine.command(aborted)
+    assert machine.command(found) == []
+    assert staged_by(machine) == first
+    assert pending(machine) == [("tree",)]
+
+
+# -- no network yet ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("power_cut", [False, True])
+def test_a_boot_without_a_network_leaves_an_abort_that_has_to_build(
+    machine, killed, monkeypatch, power_cut
+):
+    machine.command(add("jq"))
+    first = machine.command(apply_all)
+    machine.command(add("tree"))
+    killed(apply_all, "promote.started")
+    machine.host.remove_image(first.image)
+    killed(aborted, "build.started")
+    machine.host.reboot(power_cut=power_cut)
+    monkeypatch.setattr("atomicstate.engine.resume.has_way_out", lambda: False)
+    assert machine.command(lambda s: resume_all(s, SILENT, boot=True)).done == []
+    assert [item.mode for item in machine.command(found)] == ["apply", "deploy"]
+    machine.command(resumed)
+    assert machine.command(found) == []
+    # Without the power cut the apply was booted: that is finished.
+    assert pending(machine) == ([("tree",)] if power_cut else [])
+    assert staged_by(machine) == (first.transaction if power_cut else None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from atomicstate import failpoints
-from atomicstate.engine import apply, importing, packages, unfinished
+from atomicstate.engine import apply, importing, packages, rollback, unfinished
 from atomicstate.engine.importing import Options, Source
 from atomicstate.engine.results import Silent
 from atomicstate.engine.status import status
@@ -128,6 +128,21 @@ def test_the_containerfile_beside_the_recipe_is_taken_back_with_it(machine, monk
     assert containerfile.read_bytes() != before
     if again:
         killed_at(machine, monkeypatch, again, lambda s: unfinished.abort(s, SILENT))
+    machine.command(lambda s: unfinished.abort(s, SILENT))
+    assert containerfile.read_bytes() == before
+
+
+def test_the_containerfile_of_what_was_unstaged_comes_back_as_the_recipe_does(machine, monkeypatch):
+    machine.command(apply_all)
+    machine.command(lambda s: rollback.carry_out(s, rollback.propose(s), SILENT))
+    containerfile = machine.directory / "recipe/Containerfile"
+    before = containerfile.read_bytes()
+    proposal = packages.propose
+    machine.command(
+        lambda s: packages.carry_out(s, proposal(s, "add", ("jq",), live=False), SILENT)
+    )
+    killed_at(machine, monkeypatch, "promote.done", apply_all)
+    assert containerfile.read_bytes() != before
     machine.command(lambda s: unfinished.abort(s, SILENT))
     assert containerfile.read_bytes() == before
 
