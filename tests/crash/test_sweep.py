@@ -191,12 +191,18 @@ def test_anything_killed_anywhere_then_anything(machines: Machines) -> None:
     """A sample of what the `crash` tests do, with another seed each day."""
     chance = random.Random(seed())
     for _round in range(3):
-        killed = chance.choice(KILLED)
-        number, follow_up = chance.randint(1, 24), chance.choice(FOLLOW_UPS)
-        print(f"{killed}, at point {number}, then {follow_up}")
-        with killed_at(machines, killed, number) as machine:
-            if machine is not None:
-                follow(machine, killed.words, follow_up)
+        killed, follow_up = chance.choice(KILLED), chance.choice(FOLLOW_UPS)
+        most, was_killed = 24, False
+        while not was_killed:
+            assert most, f"{killed} was not even killed at its first point"
+            number = chance.randint(1, most)
+            print(f"{killed}, at point {number}, then {follow_up}")
+            with killed_at(machines, killed, number) as machine:
+                if machine is not None:
+                    follow(machine, killed.words, follow_up)
+                    was_killed = True
+            # It has fewer points: the next one is before this one.
+            most = number - 1
 
 
 @pytest.mark.crash
