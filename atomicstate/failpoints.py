@@ -39,6 +39,7 @@ POINTS = {
     "packages.changing": "libapt is about to change packages, or to take them back",
     "promote.taking-back": "an aborted apply is about to give the recipe back as it was",
     "promote.containerfile": "the Containerfile was promoted, the recipe not yet",
+    "prune.removed": "an image or a deployment of no use is gone, perhaps not yet the others",
     "recipe.staged": "the resources that go beside image.yml are durable, in no place yet",
     "recipe.moved-away": "a resource is out of the way of the one that takes its place",
     "recipe.placed": "a resource has its place beside image.yml, perhaps not yet the others",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atomicstate import failpoints
 from atomicstate.engine import archives, bisect, leftovers, transactions
 from atomicstate.engine.results import PruneObject, PruneProposal, PruneResult
 from atomicstate.engine.runner import Answer, Effect, Runner
@@ -144,6 +145,7 @@ class PruneTransaction:
                     host.deployer.remove(item.id)
             except AtomicstateError as error:
                 failures.append(error)
+            failpoints.reach("prune.removed")
         if failures:
             raise HostError(
                 f"{len(failures)} of {len(left)} could not be removed, the others are gone:"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from tests.support.debs import build_deb
 from tests.support.machines import Machine, machine
 from tests.support.program import atomicstate
 from tests.support.sandboxes import DRIVER, copy_of, for_all_workers, shared_template
@@ -55,6 +56,11 @@ def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             deb(scratch / "debs", "tool-data"),
             deb(scratch / "debs", "other"),
             deb(scratch / "debs", "third"),
+            build_deb(
+                scratch / "debs",
+                "daemon",
+                files={"/usr/share/daemon/version": "1.0", "/etc/daemon.conf": "quiet"},
+            ),
         ]
         running = make_tiny(template, debs, scratch)
         document = scratch / "wanted/image.yml"
@@ -103,6 +109,26 @@ def gone_far(killable: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         return host.running
 
     with shared_template(for_all_workers(tmp_path_factory) / "gone-far", make) as template:
+        yield template
+
+
+@pytest.fixture(scope="session")
+def thrown_away(gone_far: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """That with two images of no use: what was applied and then taken back, twice."""
+
+    def make(template: Path) -> Running:
+        host = copy_of(gone_far, template)
+        for name in ("third", "daemon"):
+            for words in (
+                ("package", "add", name, "--no-live", "-y"),
+                ("apply", "-y"),
+                ("rollback", "-y"),
+            ):
+                ran = atomicstate(*words, sandbox=template)
+                assert ran.status == 0, ran
+        return host.running
+
+    with shared_template(for_all_workers(tmp_path_factory) / "thrown-away", make) as template:
         yield template
 
 

@@ -30,6 +30,16 @@ BACK = ("rollback", "-y")
 MORE = ("package", "add", "third", "--no-live", "-y")
 FIRST = "the first apply"
 BACK_TO = ("rollback", "--to", FIRST, "-y")
+LAST = "the last package"
+UNDO = ("undo", LAST, "-y")
+WHERE = "the machine"
+REBOOT = ("sandbox", "reboot", WHERE)
+RESTORE = ("overlay", "restore", "-y")
+INTO_ETC = ("package", "add", "daemon", "-y")
+WITHDRAW = ("withdraw", "-y")
+PRUNE = ("prune", "--keep", "0", "-y")
+PLACEHOLDERS = (FIRST, LAST, WHERE)
+"""Words that stand for what is another one on each machine."""
 FOLLOW_UPS = ("status", "resume", "abort", "the same")
 MANY = 200
 """More points than any command reaches: a sweep that comes here does not end."""
@@ -47,8 +57,9 @@ class Killed(NamedTuple):
     driver: str = DRIVER
 
     def __str__(self) -> str:
-        before = [f"{words[0]}@{point}" if point else words[0] for words, point in self.before]
-        last = " ".join(word for word in self.words if word not in ("-y", FIRST))
+        named = [("reboot" if words is REBOOT else words[0], point) for words, point in self.before]
+        before = [f"{name}@{point}" if point else name for name, point in named]
+        last = " ".join(word for word in self.words if word not in ("-y", *PLACEHOLDERS))
         return " then ".join([*before, last])
 
 
@@ -72,6 +83,13 @@ KILLED = (
     Killed(BACK_TO, template="gone_far"),
     Killed(RESUME, ((BACK, "rollback.started"),), template="gone_far"),
     Killed(ABORT, ((BACK, "rollback.started"),), template="gone_far"),
+    Killed(UNDO, ((ADD, ""),)),
+    # The boot takes the overlay away, with the package.
+    Killed(RESTORE, ((ADD, ""), (REBOOT, ""))),
+    Killed(RESUME, ((ADD, ""), (REBOOT, ""))),
+    # What it has put into /etc the next image brings itself.
+    Killed(WITHDRAW, ((INTO_ETC, ""), (APPLY, "")), template="built_before"),
+    Killed(PRUNE, template="thrown_away"),
 )
 
 
@@ -81,9 +99,9 @@ def ready(machines: Machines, killed: Killed) -> Iterator[Machine]:
     with machines(template=killed.template, driver=killed.driver) as machine:
         for words, point in killed.before:
             if point:
-                assert machine.killed(words, point)
+                assert machine.killed(said_to(machine, words), point)
             else:
-                machine.done(*words)
+                machine.done(*said_to(machine, words))
         yield machine
 
 
@@ -96,11 +114,19 @@ def killed_at(machines: Machines, killed: Killed, number: int) -> Iterator[Machi
 
 
 def said_to(machine: Machine, words: tuple[str, ...]) -> tuple[str, ...]:
-    """`words`, with the id of this machine's first apply in them."""
-    if FIRST not in words:
-        return words
-    txn = next(event["txn"] for event in events(machine) if event["kind"] == "transaction.staged")
-    return tuple(txn if word == FIRST else word for word in words)
+    """`words`, with what the placeholders in them stand for on this machine."""
+    return tuple(meant(machine, word) if word in PLACEHOLDERS else word for word in words)
+
+
+def meant(machine: Machine, placeholder: str) -> str:
+    """What a placeholder stands for."""
+    if placeholder == FIRST:
+        staged = (event for event in events(machine) if event["kind"] == "transaction.staged")
+        return next(staged)["txn"]
+    if placeholder == LAST:
+        added = [event for event in events(machine) if event["kind"] == "package.added"]
+        return str(added[-1]["seq"])
+    return str(machine.directory)
 
 
 def follow(machine: Machine, words: tuple[str, ...], follow_up: str) -> None:
@@ -116,10 +142,10 @@ def follow(machine: Machine, words: tuple[str, ...], follow_up: str) -> None:
         check(machine, settled=False)
     else:
         machine.done(follow_up, "-y")
-        check(machine)
+        check(machine, resumed=follow_up == "resume")
         return
     machine.done(*RESUME)
-    check(machine)
+    check(machine, resumed=True)
 
 
 def sweep(machines: Machines, killed: Killed, follow_up: str, first: int = 1, step: int = 1) -> int:
@@ -191,12 +217,18 @@ def test_anything_killed_anywhere_then_anything(machines: Machines) -> None:
     """A sample of what the `crash` tests do, with another seed each day."""
     chance = random.Random(seed())
     for _round in range(3):
-        killed = chance.choice(KILLED)
-        number, follow_up = chance.randint(1, 24), chance.choice(FOLLOW_UPS)
-        print(f"{killed}, at point {number}, then {follow_up}")
-        with killed_at(machines, killed, number) as machine:
-            if machine is not None:
-                follow(machine, killed.words, follow_up)
+        killed, follow_up = chance.choice(KILLED), chance.choice(FOLLOW_UPS)
+        most, was_killed = 24, False
+        while not was_killed:
+            assert most, f"{killed} was not even killed at its first point"
+            number = chance.randint(1, most)
+            print(f"{killed}, at point {number}, then {follow_up}")
+            with killed_at(machines, killed, number) as machine:
+                if machine is not None:
+                    follow(machine, killed.words, follow_up)
+                    was_killed = True
+            # It has fewer points: the next one is before this one.
+            most = number - 1
 
 
 @pytest.mark.crash

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -33,14 +34,21 @@ LAST_STEPS = {
     "overlay": "overlay",
     "rollback": "rollback",
     "unstage": "unstage",
+    "restore": "live",
+    "undo": "live",
+    "withdraw": "withdraw",
+    "prune": "prune",
 }
 """By mode, the step that ends a transaction."""
 
 
-def check(machine: Machine, *, settled: bool = True) -> None:
-    """Assert the promises. `settled`: nothing is unfinished, so nothing may be left over."""
+def check(machine: Machine, *, settled: bool = True, resumed: bool = False) -> None:
+    """Assert the promises. `settled`: nothing is unfinished, so nothing may be left over.
+
+    `resumed`: by `resume`, so what live commands did is there, whichever boot it was in.
+    """
     try:
-        _check(machine, settled=settled)
+        _check(machine, settled=settled, resumed=resumed)
     except AssertionError as error:
         error.add_note(f"killed: {machine.killed_at}")
         error.add_note("\n".join(f"{e['seq']} {e['kind']} {e['data']}" for e in events(machine)))
@@ -54,7 +62,7 @@ def events(machine: Machine) -> list[Event]:
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
-def _check(machine: Machine, *, settled: bool) -> None:
+def _check(machine: Machine, *, settled: bool, resumed: bool) -> None:
     _no_process(machine)
     verified = machine("verify")
     assert verified.status == 0, verified
@@ -66,7 +74,9 @@ def _check(machine: Machine, *, settled: bool) -> None:
     _unfinished_as_logged(log, status)
     _pending_as_logged(machine, log, status)
     _staged_as_logged(machine, log, status)
-    _packages_as_logged(machine, log, status)
+    _packages_as_logged(machine, log, status, resumed=resumed)
+    _withdrawn_as_logged(machine, log, status)
+    _removed_as_logged(machine, log)
     _no_stray_mount(machine, status)
     if settled:
         assert status["unfinished"] == []
@@ -86,6 +96,23 @@ def _begun(log: list[Event], *modes: str) -> dict[str, Event]:
     """The beginnings of the transactions of these modes, by transaction."""
     begun = _of(log, "transaction.begun")
     return {txn: event for txn, event in begun.items() if event["data"]["mode"] in modes}
+
+
+def _ended(log: list[Event], *modes: str) -> dict[str, Event]:
+    """The beginnings of those of `_begun` whose last step was done, by transaction."""
+    begun = _begun(log, *modes)
+    return {
+        e["txn"]: begun[e["txn"]]
+        for e in log
+        if e["kind"] == "step.done"
+        and e["txn"] in begun
+        and e["data"]["step"] == LAST_STEPS[begun[e["txn"]]["data"]["mode"]]
+    }
+
+
+def _objects(begun: Event) -> set[str]:
+    """What a prune, or a withdraw, was to take away."""
+    return set(begun["data"]["objects"])
 
 
 def _unfinished_as_logged(log: list[Event], status: Any) -> None:
@@ -116,7 +143,7 @@ def _pending_as_logged(machine: Machine, log: list[Event], status: Any) -> None:
     Apart from what a rollback took away: that is held back, until an apply names it. That it
     boots next counts once the log says so: before, `resume` is asked for.
     """
-    asked = {e["seq"] for e in log if e["kind"] in ASKED}
+    asked = _asked(log)
     there = _held_in(log, _boots_next(machine))
     back: set[int] = set()
     for event in log:
@@ -127,6 +154,18 @@ def _pending_as_logged(machine: Machine, log: list[Event], status: Any) -> None:
     shown = {item["seq"] for item in status["pending"] if item["change"] == "add"}
     assert shown == asked - there - back
     assert {item["seq"] for item in status["held"]} == (asked & back) - there
+
+
+def _asked(log: list[Event]) -> set[int]:
+    """The actions that were asked for, without those that an undo took back."""
+    asked: set[int] = set()
+    for event in log:
+        if event["kind"] in ASKED:
+            asked.add(event["seq"])
+        elif event["kind"] == "wanted.changed":
+            asked -= set(event["data"]["void"])
+            asked |= set(event["data"]["revive"])
+    return asked
 
 
 def _held_in(log: list[Event], checksum: str) -> set[int]:
@@ -174,8 +213,17 @@ def _staged(machine: Machine) -> Any:
     if not record.exists():
         return None
     staged = json.loads(record.read_bytes())
-    boot = json.loads(machine.host.sandbox.boot_record.read_bytes())
-    return staged if staged["boot_id"] == boot["boot_id"] else None
+    return staged if staged["boot_id"] == _boot_id(machine) else None
+
+
+def _boot_id(machine: Machine) -> str:
+    """Of the boot that runs, which the log may not know yet."""
+    boot: dict[str, str] = json.loads(machine.host.sandbox.boot_record.read_bytes())
+    return boot["boot_id"]
+
+
+def _is_of(boot_id: str, event: Event) -> bool:
+    return event["boot"] is not None and event["boot"]["boot_id"] == boot_id
 
 
 def _labels_of(machine: Machine, image_id: str) -> Any:
@@ -183,14 +231,34 @@ def _labels_of(machine: Machine, image_id: str) -> Any:
     return json.loads(_output(*argv))[0]["Labels"]
 
 
+def _removed_as_logged(machine: Machine, log: list[Event]) -> None:
+    """What a prune has removed is gone, and nothing of what is deployed is."""
+    deployed, images = _deployed(machine), _images(machine, log)
+    there = {f"image sha256:{name}" for name in images.values()}
+    there |= {f"deployment {checksum}" for checksum in deployed}
+    for event in _ended(log, "prune").values():
+        assert not there & _objects(event), "what was pruned is there"
+    begun = _begun(log, "apply", "deploy")
+    for txn, event in _of(log, "transaction.staged").items():
+        if event["data"]["checksum"] in deployed:
+            made_by = begun[txn]["data"]["target"] or txn
+            assert made_by in images, f"the image of {made_by}, which is deployed, is gone"
+
+
+def _deployed(machine: Machine) -> list[str]:
+    """The checksums of the deployments that are no longer only staged, as OSTree says."""
+    shown = _output("ostree", "admin", "status", f"--sysroot={machine.directory}/sysroot")
+    found = re.findall(r"^[* ] \S+ ([0-9a-f]{64})\.\d+", shown, re.MULTILINE)
+    assert found, shown
+    return found
+
+
 def _boots_next(machine: Machine) -> str:
     """The checksum of the deployment that the next boot starts, as OSTree says."""
     staged = _staged(machine)
     if staged is not None:
         return staged["checksum"]
-    shown = _output("ostree", "admin", "status", f"--sysroot={machine.directory}/sysroot")
-    _name, deployment = shown.splitlines()[0].lstrip("* ").split()[:2]
-    return deployment.partition(".")[0]
+    return _deployed(machine)[0]
 
 
 def _gone_back_or_not(machine: Machine, log: list[Event]) -> None:
@@ -237,16 +305,14 @@ def _is_cache(labels: dict[str, str]) -> bool:
 # -- the running system ------------------------------------------------------------------------
 
 
-def _packages_as_logged(machine: Machine, log: list[Event], status: Any) -> None:
+def _packages_as_logged(machine: Machine, log: list[Event], status: Any, *, resumed: bool) -> None:
     """In the overlay of this boot there is what was done live in it, and nothing half done."""
     if status["unfinished"]:
         return
-    boot = log[-1]["boot"]
-    wanted: dict[str, bool] = {}
-    for event in log:
-        if event["boot"] == boot and event["data"].get("live"):
-            added = event["kind"] == "package.added"
-            wanted |= dict.fromkeys(event["data"]["names"], added)
+    boot_id = _boot_id(machine)
+    wanted = _done_live(log, boot_id)
+    if resumed:
+        wanted = _lost_in_a_boot(log, status) | wanted
     listed = inside(machine.host, "dpkg-query", "-W", "-f", "${Package} ${db:Status-Abbrev}\n")
     states = dict(line.split() for line in listed.stdout.splitlines())
     assert set(states.values()) <= {"ii", "rc"}, states
@@ -258,12 +324,70 @@ def _packages_as_logged(machine: Machine, log: list[Event], status: Any) -> None
     undone = {
         name
         for event in _of(log, "transaction.begun").values()
-        if event["data"]["mode"] == "live" and event["boot"] == boot
+        if event["data"]["mode"] in ("live", "restore") and _is_of(boot_id, event)
         for name in event["data"]["names"]
         if name not in wanted
     }
     for name in undone:
         assert states.get(name) != "ii", name
+
+
+def _done_live(log: list[Event], boot_id: str) -> dict[str, bool]:
+    """By name, whether what was done last in the overlay of that boot has put it there."""
+    actions = {e["seq"]: e for e in log if e["kind"].startswith("package.")}
+    restored, undoes = _ended(log, "restore"), _begun(log, "undo")
+    found: dict[str, bool] = {}
+    for event in log:
+        kind, data, txn = event["kind"], event["data"], event["txn"]
+        if not _is_of(boot_id, event):
+            continue
+        if data.get("live"):
+            found |= _put_there(event)
+        elif kind == "step.done" and data["step"] == "live" and txn in restored:
+            for seq in restored[txn]["data"]["add"]:
+                found |= _put_there(actions[seq])
+        elif kind == "wanted.changed" and txn in undoes:
+            for seq in data["void"]:
+                found |= {name: not there for name, there in _put_there(actions[seq]).items()}
+    return found
+
+
+def _lost_in_a_boot(log: list[Event], status: Any) -> dict[str, bool]:
+    """As `_done_live`, what a `resume` has to bring back: what is not in an image yet."""
+    pending = {item["seq"] for item in status["pending"] if item["change"] == "add"}
+    found: dict[str, bool] = {}
+    for event in log:
+        if event["seq"] in pending and event["data"].get("live"):
+            found |= _put_there(event)
+    return found
+
+
+def _put_there(action: Event) -> dict[str, bool]:
+    return dict.fromkeys(action["data"]["names"], action["kind"] == "package.added")
+
+
+def _withdrawn_as_logged(machine: Machine, log: list[Event], status: Any) -> None:
+    """Of what live installs put into /etc nothing is gone but what a withdraw was to take away.
+
+    Where one came to its end all of that is; one that was taken back may have begun with it.
+    """
+    if status["unfinished"]:
+        return
+    boot_id = _boot_id(machine)
+    begun = {txn: e for txn, e in _begun(log, "withdraw").items() if _is_of(boot_id, e)}
+    named = {path for event in begun.values() for path in _objects(event)}
+    gone = {path for txn in begun.keys() & _ended(log, "withdraw") for path in _objects(begun[txn])}
+    there = [name for name, is_there in _done_live(log, boot_id).items() if is_there]
+    listed = inside(machine.host, "dpkg-query", "-L", *there).stdout.split() if there else []
+    brought = {path for path in listed if path.startswith("/etc/")}
+    for path in sorted(brought - named):
+        assert _is_there(machine, path), f"{path} is gone"
+    for path in sorted(gone):
+        assert not _is_there(machine, path), f"{path} was withdrawn and is there"
+
+
+def _is_there(machine: Machine, path: str) -> bool:
+    return inside(machine.host, "test", "-e", path).returncode == 0
 
 
 def _is_file(machine: Machine, path: str) -> bool:
@@ -318,6 +442,9 @@ def _nothing_left(machine: Machine, log: list[Event], status: Any) -> None:
     staged, back = _of(log, "transaction.staged"), _of(log, "transaction.rolled_back")
     for txn in _begun(log, "apply"):
         assert (txn in staged) != (txn in back), f"{txn} has not exactly one end"
+    changed = _of(log, "wanted.changed")
+    for txn in _begun(log, "undo"):
+        assert (txn in changed) != (txn in back), f"{txn} has not exactly one end"
     dropped = {
         event["txn"]
         for event in log

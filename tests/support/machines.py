@@ -98,9 +98,14 @@ class Machine:
         self.acknowledged.append((head.seq, head.hash.hex()))
 
     def killed(self, words: Sequence[str], point: str) -> bool:
-        """Run `words` until the failpoint `point` kills it. Returns whether it did."""
+        """Run `words` until the failpoint `point` kills it. Returns whether it did.
+
+        One that comes to its end must succeed: what fails has not come to the points that are left.
+        """
         ran = self(*words, env={"ATOMICSTATE_FAILPOINT": point})
         if ran.status != -signal.SIGKILL:
+            ended = f"`{' '.join(words)}` was not killed at {point}, and failed"
+            assert ran.status == 0, (ended, self.killed_at, ran)
             return False
         self.killed_at += f"{' '.join(words)} at {point}: {ran.stderr.splitlines()[-1]}; "
         return True

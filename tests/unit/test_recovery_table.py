@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from atomicstate import failpoints
-from atomicstate.engine import apply, packages, prune, rollback, unfinished, withdraw
+from atomicstate.engine import apply, packages, prune, rollback, undo, unfinished, withdraw
 from atomicstate.engine.results import Silent
 from atomicstate.errors import UnclearError
 from atomicstate.host.ports import OverlayState
 from atomicstate.machine import recovery
+from atomicstate.projectors.pending import pending as pending_in
 from tests.support.fakehost import Crash, fake_host
 from tests.support.sessions import adopted
 
@@ -40,6 +41,11 @@ def record(name):
         return packages.carry_out(session, proposal, SILENT)
 
     return work
+
+
+def undo_live(session):
+    proposal = undo.propose(session, undo.UNDO, ["HEAD"])
+    return undo.carry_out(session, proposal, SILENT)
 
 
 def apply_all(session):
@@ -84,6 +90,10 @@ def staged(machine: Machine) -> None:
     machine.command(apply_all)
 
 
+def added_live(machine: Machine) -> None:
+    machine.command(add_live)
+
+
 def staged_live(machine: Machine) -> None:
     machine.command(add_live)
     machine.command(apply_all)
@@ -109,6 +119,10 @@ def read_only_overlay(machine: Machine) -> None:
 def half_a_change(machine: Machine) -> None:
     machine.host.overlay_on = True
     machine.host.tree.add("jq")
+
+
+def half_taken_back(machine: Machine) -> None:
+    machine.host.tree.remove("jq")
 
 
 def something_foreign_staged(machine: Machine) -> None:
@@ -147,7 +161,8 @@ class Cell(NamedTuple):
     meanwhile: Callable = nothing
 
     def __str__(self) -> str:
-        return f"{self.step}: {self.answer}, so {self.decision}"
+        undone = " (undo)" if self.command is undo_live else ""
+        return f"{self.step}{undone}: {self.answer}, so {self.decision}"
 
 
 DONE, ABSENT, PARTIAL, GONE, OTHER = "done", "absent", "partial", "gone", "other"
@@ -192,13 +207,28 @@ CELLS = (
 )
 
 
+UNDO_CELLS = (
+    # Of an undo taking back is the step: what is absent of the plan is done of it.
+    Cell("live", DONE, ADOPT, undo_live, done=True, before=added_live),
+    Cell("live", ABSENT, FINISH, undo_live, before=added_live),
+    Cell("live", PARTIAL, FINISH, undo_live, before=added_live, meanwhile=half_taken_back),
+    Cell("live", GONE, SKIP, undo_live, before=added_live, meanwhile=reboot),
+)
+"""The row `live` again. An undo has no intent for `overlay`: without one it takes nothing back."""
+
+
+def said(cells: tuple[Cell, ...]) -> list[tuple[str, str, str]]:
+    return sorted((cell.step, cell.answer, cell.decision) for cell in cells)
+
+
 def test_every_cell_is_here_and_says_what_the_table_says() -> None:
-    table = {
-        (step, answer): decision
+    table = [
+        (step, answer, decision)
         for step, row in recovery.RESUME.items()
         for answer, decision in row.items()
-    }
-    assert {(cell.step, cell.answer): cell.decision for cell in CELLS} == table
+    ]
+    assert said(CELLS) == sorted(table)
+    assert said(UNDO_CELLS) == sorted(row for row in table if row[0] == "live")
 
 
 @pytest.fixture
@@ -219,7 +249,7 @@ def reached(monkeypatch):
     return points
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("cell", CELLS + UNDO_CELLS, ids=str)
 def test_a_step_whose_outcome_is_not_known(tmp_path, reached, cell) -> None:
     machine = adopted(tmp_path / "state", fake_host())
     cell.before(machine)
@@ -244,8 +274,21 @@ def test_a_step_whose_outcome_is_not_known(tmp_path, reached, cell) -> None:
     # Only what is to be done is done: this point comes after a step's effect.
     assert reached.count(f"{cell.step}.done") == (cell.decision in (DO, FINISH))
     if cell.step == "live":
-        assert ("finish" in machine.host.calls[calls:]) == (cell.decision == FINISH)
+        overlay_as_decided(machine, cell, machine.host.calls[calls:])
     assert machine.command(unfinished.found) == []
+
+
+def overlay_as_decided(machine: Machine, cell: Cell, calls: list[str]) -> None:
+    """Only what was missing was done, and the packages are there, or not, as the log says."""
+    undoes = cell.command is undo_live
+    finishes = {"revert" if undoes else "finish"}
+    changing = {"carry_out", "finish", "revert"} & set(calls)
+    assert changing == (finishes if cell.decision == FINISH else set())
+    there = not undoes and cell.decision != SKIP
+    assert {"jq", "oniguruma"} & machine.host.tree == ({"jq", "oniguruma"} if there else set())
+    assert machine.kinds()[-1] == ("wanted.changed" if undoes else "package.added")
+    wanted = machine.command(lambda s: [item.names for item in pending_in(s.system())])
+    assert wanted == ([] if undoes else [("jq",)])
 
 
 def outcomes(machine: Machine, position: int, step: str) -> list[str]:
