@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.crash.whole import check, events
+from tests.crash.logged import events
+from tests.crash.whole import check
 from tests.support.sandboxes import DRIVER
 from tests.support.seeds import seed
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crash.building import APPLY, LIMIT, building
-from tests.crash.whole import check, events
+from tests.crash.logged import events
+from tests.crash.whole import check
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -54,3 +54,12 @@ def atomicstate(
     )
     assert "Traceback" not in done.stderr, done.stderr
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def output(*argv: str) -> str:
+    """What another program says on its standard output. It must succeed."""
+    done = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+    assert done.returncode == 0, (argv, done)
+    return done.stdout
