@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tests.support.sessions import Machine
     from tests.support.situations import Between
 
-WALKS = 110
+WALKS = 200
 
 
 @pytest.fixture(autouse=True)
