@@ -17,7 +17,7 @@ from atomicstate.store.log import Log
 from tests.support.fakehost import Crash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tests.support.fakehost import FakeHost
 
@@ -28,11 +28,18 @@ _ERRORS = {"carry_out": AptError, "finish": AptError, "revert": AptError, "build
 class Faults:
     """`kind` of fault, at each of the `moments`: those of the host alone count, except for a kill.
 
-    `came` tells which of them came about, in order.
+    `came` tells which of them came about, in order. `counts` says of a moment (when, name) whether
+    it is one at all.
     """
 
-    def __init__(self, kind: str = "", moments: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        kind: str = "",
+        moments: Sequence[int] = (),
+        counts: Callable[[str, str], bool] = lambda _when, _name: True,
+    ) -> None:
         self.kind = kind
+        self._counts = counts
         self.came: list[str] = []
         self._moments = set(moments)
         self._now = -1
@@ -70,7 +77,7 @@ class Faults:
     def _at(self, when: str, name: str, *, effect: bool = False) -> None:
         if self._dead:
             raise Crash
-        if not self.kind or (self.kind != KILL and not effect):
+        if not self.kind or (self.kind != KILL and not effect) or not self._counts(when, name):
             return
         self._now += 1
         if self._now not in self._moments:
