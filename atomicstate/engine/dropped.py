@@ -16,6 +16,11 @@ def why_not_staged(system: System) -> str:
     if not system.dropped:
         return ""
     first = f"the deployment of {system.dropped} did not come up, and is not staged again:"
+    if system.host.queued:
+        return (
+            f"{first} a rollback is queued, which that would undo; `atomicstate rollback --to"
+            f" {system.dropped}` stages it in its place"
+        )
     key = boots_next(system)
     if key is None:
         return f"{first} what boots next was not made by atomicstate"

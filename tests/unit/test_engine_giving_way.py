@@ -424,7 +424,6 @@ def test_a_rollback_that_was_booted_is_finished_whatever_is_staged_then(machine,
     assert staged_elsewhere(machine)
 
 
-@pytest.mark.xfail(strict=True, reason="known: the queued rollback is taken out for it")
 def test_what_did_not_come_up_is_not_staged_over_what_somebody_queued(machine):
     machine.command(add("jq"))
     machine.command(apply_all)
