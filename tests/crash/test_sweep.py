@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+import sys
 from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,7 @@ from tests.support.seeds import seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.crash.conftest import Machines
     from tests.support.machines import Machine
@@ -149,20 +151,19 @@ def follow(machine: Machine, words: tuple[str, ...], follow_up: str) -> None:
     check(machine, resumed=True)
 
 
-def sweep(machines: Machines, killed: Killed, follow_up: str, first: int = 1, step: int = 1) -> int:
-    """Kill at the first point, and each `step` on, until the command comes to its end.
+def sweep(machines: Machines, killed: Killed, follow_up: str) -> int:
+    """Kill at the first point, at the second, ... until the command comes to its end.
 
-    Returns how often it was killed.
+    Returns the number of points.
     """
-    for number in count(first, step):
+    for number in count(1):
         assert number < MANY
         with killed_at(machines, killed, number) as machine:
             if machine is None:
                 break
             follow(machine, killed.words, follow_up)
-    kills = len(range(first, number, step))
-    print(f"{killed}, then {follow_up}: killed at {kills} points")
-    return kills
+    print(f"{killed}, then {follow_up}: killed at {number - 1} points")
+    return number - 1
 
 
 @pytest.mark.parametrize("follow_up", ["resume", "abort"])
@@ -190,28 +191,62 @@ def test_what_a_killed_staging_left_goes_with_abort(machines: Machines, point: s
 
 APPLY_AGAIN = Killed(APPLY, template="built_before")
 RESUME_AGAIN = Killed(RESUME, ((APPLY, "build.done"),), template="built_before")
-"""Quick, so that each run of the tests has every point of them; `KILLED` has them as they are."""
+"""Quick, for each run of the tests; `KILLED` has them as they are."""
+
+RECORD = """
+import sys
+from atomicstate import failpoints
+from atomicstate.cli.main import main
+
+def reach(name):
+    with open(sys.argv[1], "a") as reached:
+        reached.write(name + "\\n")
+
+failpoints.reach = reach
+sys.exit(main(sys.argv[2:]))
+"""
+SOME = 8
 
 
-def test_a_first_apply_killed_at_every_failpoint_until_it_has_begun(machines: Machines) -> None:
-    # It keeps the texts that a second one finds there.
-    for number in count(1):
-        with killed_at(machines, Killed(APPLY), number) as machine:
+def points(machines: Machines, killed: Killed, tmp_path: Path) -> list[int]:
+    """Where the command reaches each failpoint first, and some of the places where it does again.
+
+    The `crash` tests have all of them.
+    """
+    reached = tmp_path / "reached"
+    with ready(machines, killed) as machine:
+        where = ("--sandbox", machine.directory, "--state-dir", machine.state)
+        argv = [sys.executable, "-c", RECORD, reached, *where, *killed.words]
+        subprocess.run(argv, check=True, capture_output=True, timeout=240)
+    names = reached.read_text().split()
+    first = [number for number, name in enumerate(names, 1) if name not in names[: number - 1]]
+    again = sorted(set(range(1, len(names) + 1)) - set(first))
+    return sorted(first + random.Random(seed()).sample(again, SOME))
+
+
+def kill_at_each(machines: Machines, killed: Killed, numbers: list[int]) -> None:
+    for number in numbers:
+        with killed_at(machines, killed, number) as machine:
             assert machine is not None
-            if any(event["kind"] == "transaction.begun" for event in events(machine)):
-                break
-            follow(machine, APPLY, "resume")
-    assert number > 8
+            follow(machine, killed.words, "resume")
 
 
-@pytest.mark.parametrize("part", range(4))
-def test_apply_killed_at_every_failpoint_then_resume(machines: Machines, part: int) -> None:
-    assert sweep(machines, APPLY_AGAIN, "resume", part + 1, 4) > 10
+@pytest.mark.parametrize("part", range(3))
+def test_apply_killed_at_every_failpoint_then_resume(
+    machines: Machines, tmp_path: Path, part: int
+) -> None:
+    numbers = points(machines, APPLY_AGAIN, tmp_path)
+    assert len(numbers) > 30
+    kill_at_each(machines, APPLY_AGAIN, numbers[part::3])
 
 
 @pytest.mark.parametrize("part", range(2))
-def test_resume_killed_at_every_failpoint_then_resume(machines: Machines, part: int) -> None:
-    assert sweep(machines, RESUME_AGAIN, "resume", part + 1, 2) > 10
+def test_resume_killed_at_every_failpoint_then_resume(
+    machines: Machines, tmp_path: Path, part: int
+) -> None:
+    numbers = points(machines, RESUME_AGAIN, tmp_path)
+    assert len(numbers) > 20
+    kill_at_each(machines, RESUME_AGAIN, numbers[part::2])
 
 
 def test_anything_killed_anywhere_then_anything(machines: Machines) -> None:
