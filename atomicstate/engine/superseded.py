@@ -49,9 +49,8 @@ def can_come_back(system: System, before: str) -> bool:
 def give_way(session: Session, reporter: Reporter, before: str) -> bool:
     """Stage `before` again, in the place of what took its place. Returns whether that was done.
 
-    Not where it was booted meanwhile, or where it was not ours.
-
-    That takes a transaction of its own, which puts one in the place of the other: at no moment
+    It is not where that was booted meanwhile, or where the log does not know how it was made.
+    It takes a transaction of its own, which puts one in the place of the other: at no moment
     is neither staged. The pipeline's lock is held. Raises what a failing step of it raised.
     """
     from atomicstate.engine.rollback import deploy
@@ -66,7 +65,7 @@ def give_way(session: Session, reporter: Reporter, before: str) -> bool:
         deploy(session, reporter, owner, system.held)
     elif before:
         reporter.note(
-            f"{before[:12]}, which was staged before, was not made by atomicstate: it stays gone"
+            f"{before[:12]}, which was staged before, can't be made from the log: it stays gone"
         )
     return bool(owner)
 

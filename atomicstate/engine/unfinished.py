@@ -167,7 +167,8 @@ def _each(
     leftovers.clean(session)
     if failure is not None:
         for result in done:
-            reporter.note(f"{result.transaction} ({result.mode}): {result.outcome}")
+            how = "was taken back" if result.outcome == ROLLED_BACK else "went through"
+            reporter.note(f"{result.mode} {result.transaction} {how}")
         raise failure
     return RecoveryResult(done)
 
