@@ -228,5 +228,7 @@ def test_every_flipped_byte_of_a_snapshot_is_found(state: State) -> None:
 
 def test_a_bad_snapshot_is_named_with_its_event(state: State) -> None:
     path = state.snapshots.path("system")
-    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
     assert bad_of(state).seq == 4
