@@ -99,7 +99,7 @@ def _pending_as_logged(machine: Machine, log: list[Event], status: Any) -> None:
     boots next counts once the log says so: before, `resume` is asked for.
     """
     asked = asked_for(log)
-    there = _held_in(log, _boots_next(machine))
+    there = _held_in(log, _boots_next_of(machine, log))
     back: set[int] = set()
     for event in log:
         if event["kind"] == "wanted.held":
@@ -111,15 +111,27 @@ def _pending_as_logged(machine: Machine, log: list[Event], status: Any) -> None:
     assert {item["seq"] for item in status["held"]} == (asked & back) - there
 
 
-def _held_in(log: list[Event], checksum: str) -> set[int]:
-    """The actions in the deployment `checksum`: those that its apply added, and its parents'."""
+def _boots_next_of(machine: Machine, log: list[Event]) -> str:
+    """The apply that made what boots next. What is staged again is another commit: before the log
+    knows that one, its labels tell."""
     begun, staged = (
         of_kind(log, "transaction.begun"),
         of_kind(log, "transaction.staged"),
     )
     made = {event["data"]["checksum"]: txn for txn, event in staged.items()}
-    txn = made.get(checksum, "")
-    txn = begun[txn]["data"]["target"] or txn if txn else ""
+    txn = made.get(_boots_next(machine), "")
+    if txn:
+        return begun[txn]["data"]["target"] or txn
+    record = _staged(machine)
+    return str(_labels(machine, record)["org.atomicstate.transaction"]) if record else ""
+
+
+def _held_in(log: list[Event], txn: str) -> set[int]:
+    """The actions in the deployment of an apply that was staged: it added them, or its parents."""
+    begun, staged = (
+        of_kind(log, "transaction.begun"),
+        of_kind(log, "transaction.staged"),
+    )
     held: set[int] = set()
     while txn in staged:
         held |= set(begun[txn]["data"]["add"])
@@ -138,9 +150,7 @@ def _staged_as_logged(machine: Machine, log: list[Event], status: Any) -> None:
         return
     assert status["host"]["staged"]["checksum"] == staged["checksum"]
     assert staged["checksum"] in _ostree(machine, "rev-parse", staged["checksum"])
-    # Of an image that bootc staged it knows the id alone.
-    labels = staged["labels"] or _labels_of(machine, staged["image_id"])
-    made_by = labels["org.atomicstate.transaction"]
+    made_by = _labels(machine, staged)["org.atomicstate.transaction"]
     assert made_by in begun_of(log, "apply")
     # A rollback to a transaction stages that one's image again.
     stagings = {made_by} | {
@@ -162,8 +172,12 @@ def _staged(machine: Machine) -> Any:
     return staged if staged["boot_id"] == running_boot(machine) else None
 
 
-def _labels_of(machine: Machine, image_id: str) -> Any:
-    argv = machine.host.builder.storage.argv("image", "inspect", image_id.removeprefix("sha256:"))
+def _labels(machine: Machine, staged: Any) -> Any:
+    """Of the image that is staged; of one that bootc staged the record has the id alone."""
+    if staged["labels"]:
+        return staged["labels"]
+    image_id = staged["image_id"].removeprefix("sha256:")
+    argv = machine.host.builder.storage.argv("image", "inspect", image_id)
     return json.loads(output(*argv))[0]["Labels"]
 
 
