@@ -25,7 +25,7 @@ from tests.support.seeds import seed
 if TYPE_CHECKING:
     from atomicstate.store.log import Log
 
-ROUNDS = 250
+ROUNDS = 120
 LONGEST = 0.02
 """Seconds that a writer is left alone at most: some commits, or the opening of the log."""
 
@@ -102,7 +102,7 @@ def check(state: State, name: str, before: int, acknowledged: int) -> int:
 def test_what_was_acknowledged_survives_a_kill_at_any_instant(tmp_path: Path) -> None:
     chance = random.Random(seed())
     for round_ in range(ROUNDS):
-        if round_ % 50 == 0:
+        if round_ % 40 == 0:
             state = State(tmp_path / str(round_))
             state.make()
             state.create_log().close()
