@@ -326,7 +326,8 @@ class Engine(RuleBasedStateMachine):
     @rule(faults=FAULTS)
     def abort(self, faults) -> None:
         staged = self.host.deployments["staged"]
-        ours = staged is not None and self.model.key_of(staged, self.log_id) is not None
+        # What the log does not say is staged yet is given up too.
+        ours = staged is not None and staged.labels.get(LABEL_LOG) == self.log_id
         self.run(lambda s: abort(s, SILENT), faults, recovery=True, gives_up=ours)
 
     @precondition(lambda self: self.model.open)
