@@ -11,7 +11,7 @@ import pytest
 from tests.support.debs import build_deb
 from tests.support.machines import Machine, machine
 from tests.support.program import atomicstate
-from tests.support.sandboxes import DRIVER, copy_of, for_all_workers, shared_template
+from tests.support.sandboxes import DRIVER, copy_of, for_all_workers, keep_boot, shared_template
 from tests.support.tiny import deb, make_tiny
 
 if TYPE_CHECKING:
@@ -92,6 +92,20 @@ def built_before(killable: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         return host.running
 
     with shared_template(for_all_workers(tmp_path_factory) / "built-before", make) as template:
+        yield template
+
+
+@pytest.fixture(scope="session")
+def built(built_before: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """That with an apply that was killed after its build: each round need not come there anew."""
+
+    def make(template: Path) -> Running:
+        host = copy_of(built_before, template)
+        assert Machine(host).killed(("apply", "-y"), "build.done")
+        keep_boot(host)
+        return host.running
+
+    with shared_template(for_all_workers(tmp_path_factory) / "built", make) as template:
         yield template
 
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,6 +121,8 @@ def copy_of(template: Path, directory: Path, driver: str = DRIVER) -> SandboxHos
 
     A user's sandbox can't be copied: podman's database holds its paths, and the marker the name
     of its run root. Here there is no container yet, so the database can be left out.
+
+    It has just been booted, or is in the boot that `keep_boot` has kept for copies of `template`.
     """
     near = template.stat().st_dev == directory.parent.stat().st_dev
     _copy("--link" if near else "--no-dereference", template, directory)
@@ -133,8 +135,20 @@ def copy_of(template: Path, directory: Path, driver: str = DRIVER) -> SandboxHos
     sandbox = Sandbox(directory, marker)
     sandbox.write_marker(msgspec.structs.replace(marker, id=uuid.uuid4().hex, driver=driver))
     host = host_of(sandbox)
-    host.running.ensure()
+    record = host.running.ensure()
+    with suppress(FileNotFoundError):
+        record = msgspec.structs.replace(record, boot_id=_kept_boot(template).read_text())
+        sandbox.boot_record.write_bytes(msgspec.json.encode(record))
     return host
+
+
+def keep_boot(host: SandboxHost) -> None:
+    """Let each copy of this template go on in the boot that it is in."""
+    _kept_boot(host.sandbox.directory).write_text(host.running.ensure().boot_id)
+
+
+def _kept_boot(template: Path) -> Path:
+    return template.with_name("boot")
 
 
 def _copy(how: str, source: Path, target: Path) -> None:

@@ -166,7 +166,8 @@ def spoiled(event: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def test_what_log_would_never_show_does_not_fit(state: State, schema: dict[str, Any]):
     whole = validator(schema)
-    for event in shown(state, "log", "-f", "jsonl"):
+    # One of each kind: the one that has every field.
+    for event in shown(state, "log", "-f", "jsonl")[::2]:
         assert [bad for bad in spoiled(event) if whole.is_valid(bad)] == []
 
 
