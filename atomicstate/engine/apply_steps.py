@@ -22,7 +22,7 @@ from atomicstate.machine import recovery, table
 from atomicstate.machine.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from atomicstate.engine.results import Reporter
     from atomicstate.engine.session import Session
@@ -274,7 +274,6 @@ class ApplyTransaction:
             status = self._session.host_status(fresh=True)
             if not self._is_as_before(status):
                 raise _changed_meanwhile(status)
-            superseded.make_way(self._session, self._transaction)
             deployer.stage(image, self._reporter.progress)
 
         def probe() -> Answer:
@@ -320,11 +319,15 @@ class ApplyTransaction:
         return bool(status.rollback and status.rollback.checksum == self._begun.boots_next)
 
     def _deployment(self) -> Deployment | None:
-        """The deployment that this transaction made, staged or booted meanwhile."""
+        """The deployment that this transaction made: staged, or finalized by a boot meanwhile."""
         status = self._session.host_status(fresh=True)
         log_id = self._session.log.log_id.hex()
-        # Of a deploy there may be another one, from before.
-        shown = (status.staged, status.booted) if self._begun.target else status.all
+        shown: Iterable[Deployment | None] = status.all
+        if self._begun.target:
+            # There may be another one, from before.
+            first = status.boots_next
+            is_new = first is not None and first.checksum != self._begun.boots_next
+            shown = (status.staged, status.booted, first if is_new else None)
         return next(
             (item for item in shown if item and item.transaction_of(log_id) == self._of), None
         )

@@ -35,7 +35,8 @@ def promote(session: Session, begun: TransactionBegun) -> Effect:
         folder.place(then, before)
 
     def probe() -> Answer:
-        if folder.is_placed(then, before):
+        written = file_digest(folder.directory / CONTAINERFILE) == begun.containerfile
+        if written and folder.is_placed(then, before):
             return Answer(recovery.DONE, {"digest": then.document})
         # A person's edit since the beginning is drift: it is left alone.
         return Answer(recovery.ABSENT if folder.is_free(then, before) else recovery.OTHER)

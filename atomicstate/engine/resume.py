@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from atomicstate.engine import archives, restore, unfinished
@@ -117,9 +118,12 @@ class _Parts:
 
 
 def _gone_on(session: Session, reporter: Reporter, *, offline: bool) -> RecoveryResult:
-    unbuilt = _unbuilt(session, reporter) if offline else {}
+    @cache
+    def unbuilt() -> dict[str, str]:
+        return _unbuilt(session, reporter) if offline else {}
+
     done = unfinished.resume(session, reporter, leaves=unbuilt).done
-    notes = [f"what `{verb}` was to make {_LATER}" for verb in unbuilt.values()]
+    notes = [f"what `{verb}` was to make {_LATER}" for verb in unbuilt().values()]
     return RecoveryResult(done, notes)
 
 

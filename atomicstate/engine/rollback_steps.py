@@ -91,7 +91,6 @@ class RollbackTransaction:
             return booted is not None and booted.checksum == target
 
         def do() -> None:
-            superseded.make_way(self._session, self._transaction)
             if is_booted():
                 deployer.unqueue()
             else:
@@ -128,12 +127,10 @@ class RollbackTransaction:
             status = self._session.host_status(fresh=True)
             if status.staged is not None and status.staged.checksum == target:
                 return Answer(recovery.ABSENT)
-            if self._later_boot() and status.booted and status.booted.checksum == target:
+            # A shutdown finalized it. It boots next where a person chose another entry.
+            deployed = (status.booted, status.boots_next)
+            if self._later_boot() and any(one and one.checksum == target for one in deployed):
                 return Answer(recovery.GONE)
             return Answer(recovery.DONE, {"checksum": target})
 
-        def do() -> None:
-            superseded.make_way(self._session, self._transaction)
-            deployer.unstage(target)
-
-        return Effect("unstage", do, probe)
+        return Effect("unstage", lambda: deployer.unstage(target), probe)

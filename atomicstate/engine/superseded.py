@@ -24,18 +24,14 @@ if TYPE_CHECKING:
     from atomicstate.projectors.system import System
 
 
-def make_way(session: Session, by: str) -> None:
-    """Before what an open apply staged goes, by the transaction `by`: take back what it promoted.
-
-    Once the deployment is gone nobody would ask for it again. Doing it twice does no harm.
-    """
-    for _transaction, begun in _open_applies(session.system(), by):
-        demote(session, begun)
-
-
 def end(session: Session, by: str) -> None:
-    """After it went: its image goes, and that its apply ended goes into the next commit."""
-    for transaction, _begun in _open_applies(session.system(), by):
+    """After what an open apply staged went, by the transaction `by` or with the power: what it
+    promoted is taken back, its image goes, and that it ended goes into the next commit.
+
+    Doing it twice does no harm.
+    """
+    for transaction, begun in _open_applies(session.system(), by):
+        demote(session, begun)
         session.host.builder.remove(f"{IMAGE_NAME}:{transaction}")
         session.put_ahead(transaction, StepSkipped("promote", "what it staged was dropped"))
 

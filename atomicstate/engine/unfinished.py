@@ -20,7 +20,7 @@ from atomicstate.machine import table
 from atomicstate.machine.state import transaction_state
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Callable, Container, Mapping
     from contextlib import AbstractContextManager
 
     from atomicstate.engine.results import Reporter
@@ -103,11 +103,14 @@ def warn_interrupted(
         )
 
 
-def resume(session: Session, reporter: Reporter, *, leaves: Container[str] = ()) -> RecoveryResult:
-    """Go on with every unfinished transaction but `leaves`, from the step where it stopped.
+def resume(
+    session: Session, reporter: Reporter, *, leaves: Callable[[], Container[str]] = tuple
+) -> RecoveryResult:
+    """Go on with every unfinished transaction, from the step where it stopped.
 
-    One that was being taken back is taken back to its end. Raises LockedError where one still
-    runs, and what a failing step raised.
+    One that was being taken back is taken back to its end. `leaves` tells which have to wait; it
+    is asked once the overlay's own had their turn. Raises LockedError where one still runs, and
+    what a failing step raised.
     """
     return _each(session, reporter, forward=True, leaves=leaves)
 
@@ -136,18 +139,23 @@ def resume_live(session: Session, reporter: Reporter) -> bool:
 
 
 def _each(
-    session: Session, reporter: Reporter, *, forward: bool, leaves: Container[str] = ()
+    session: Session,
+    reporter: Reporter,
+    *,
+    forward: bool,
+    leaves: Callable[[], Container[str]] = tuple,
 ) -> RecoveryResult:
     system = session.observe()
     done: list[RecoveredResult] = []
     failure: AtomicstateError | None = None
     for transaction, item in sorted(system.open.items(), key=_turn):
+        waits = item.mode not in table.OF_THE_OVERLAY and transaction in leaves()
         with _lock(session, item.mode):
             now = session.system().open.get(transaction)
             if now is None:
                 continue  # its own process ended it while we waited
             gives_way = _gives_way(session, now)
-            if transaction in leaves:
+            if waits:
                 if gives_way:
                     break  # the abort for which it was begun goes on with it, later
                 continue

@@ -104,13 +104,15 @@ class Working:
         with contextlib.suppress(OSError):
             boot = self._scratch / _BOOT
             if boot.read_bytes() != BOOT_ID.read_bytes():
+                # One that is half there keeps podman from telling of the others.
+                self.mend()
                 self._remove_since(int(boot.stat().st_mtime))
                 boot.unlink()
 
     def clear(self) -> None:
         """Take away the containers and files of what was cut short.
 
-        Of storage that others use only the files: what began meanwhile may be theirs. What it had
+        Of storage that others use no container: what began meanwhile may be theirs. What it had
         made, and is not to be distrusted, is durable then.
         """
         self.distrust()

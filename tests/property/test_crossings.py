@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from atomicstate.engine.recipe_folder import RECIPE, file_digest
 from atomicstate.engine.status import status
 from atomicstate.engine.unfinished import found
 from atomicstate.errors import AtomicstateError, ConflictError, UndecidedError
@@ -70,6 +71,7 @@ def wrong(machine: Machine, outcome: object, theirs: Theirs) -> Iterator[str]:
         yield "the folder of a transaction is left"
     yield from lost_actions(machine, events, shown)
     yield from left_of_what_was_taken_back(machine, events)
+    yield from edited_by_nobody(machine)
     yield from done_again(machine, events, theirs)
     with machine.session() as session:
         verify(session.log, session.state.blobs, session.state.snapshots)
@@ -100,10 +102,18 @@ def left_of_what_was_taken_back(machine: Machine, events: list[Event]) -> Iterat
     for name, (image, _packages) in host.images.items():
         if image.labels.get(LABEL_TRANSACTION) in gone:
             yield f"an image of what was taken back: {name.partition(':')[0]}"
-    for name in ("booted", "staged"):
-        slot = host.deployments[name]
+    status = host.status()
+    for name, slot in (("booted", status.booted), ("next to boot", status.boots_next)):
         if slot and slot.labels.get(LABEL_TRANSACTION) in gone:
             yield f"what was taken back is {name}"
+
+
+def edited_by_nobody(machine: Machine) -> Iterator[str]:
+    """image.yml is as the log has it: that of what was taken back has gone."""
+    with machine.session() as session:
+        placed = session.system().placed.document
+    if file_digest(machine.directory / "recipe" / RECIPE) != placed:
+        yield "image.yml is not as the log says"
 
 
 def standing(machine: Machine, events: list[Event]) -> object:

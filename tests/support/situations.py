@@ -214,5 +214,5 @@ BETWEEN: Between = {
     "unqueued": unqueues,
     "unstaged": unstages,
 }
-AGAIN = {name: BETWEEN[name] for name in ("nothing", "boot", "power cut", "queued")}
+AGAIN = {name: BETWEEN[name] for name in ("nothing", "boot", "power cut", "other entry", "queued")}
 AGAIN["staged"] = partial(stages, name="two")

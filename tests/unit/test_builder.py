@@ -129,6 +129,14 @@ def test_what_a_power_cut_may_have_damaged_goes_with_the_next_cleaning(tool, bui
     assert "rmi " + ID in tool.calls
 
 
+def test_what_is_half_there_keeps_nothing_else_from_going_after_a_power_cut(tool, builder):
+    cut_short(builder, boot="another boot")
+    tool.broken = True
+    builder.clean()
+    assert tool.calls.count("rmi " + ID) == 2
+    assert builder.resolve("localhost/x:1").id == IMAGE.id
+
+
 def test_a_look_removes_no_image_that_a_build_may_be_making(tool, builder):
     cut_short(builder)
     tool.broken = True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from atomicstate import failpoints
-from atomicstate.engine import apply, importing, packages, rollback, unfinished
+from atomicstate.engine import apply, base, importing, packages, rollback, unfinished
 from atomicstate.engine.importing import Options, Source
 from atomicstate.engine.results import Silent
 from atomicstate.engine.status import status
@@ -118,6 +118,44 @@ def test_killed_while_it_is_taken_back_it_is_taken_back_again(machine, monkeypat
     killed_at(machine, monkeypatch, point, lambda s: unfinished.abort(s, SILENT))
     machine.command(lambda s: unfinished.abort(s, SILENT))
     assert tree(machine) == BEFORE
+
+
+@pytest.mark.parametrize("again", [unfinished.abort, unfinished.resume])
+@pytest.mark.parametrize(
+    ("booted", "point"),
+    [
+        (True, "unstage.started"),
+        (True, "unstage.done"),
+        (True, "promote.taking-back"),
+        # What was staged before is staged again, in its place.
+        (False, "switch.started"),
+        (False, "switch.done"),
+        (False, "promote.taking-back"),
+    ],
+)
+def test_the_power_goes_while_it_is_taken_back(machine, monkeypatch, booted, point, again):
+    if booted:
+        machine.host.reboot()
+    killed_at(machine, monkeypatch, "promote.done", apply_all)
+    killed_at(machine, monkeypatch, point, lambda s: unfinished.abort(s, SILENT))
+    machine.host.reboot(power_cut=True)
+    machine.command(lambda s: again(s, SILENT))
+    assert tree(machine) == BEFORE
+    assert machine.command(status).drift is None
+    assert machine.command(status).unfinished == []
+
+
+def test_the_containerfile_is_brought_up_to_date_where_the_recipe_stays(machine, monkeypatch):
+    machine.command(apply_all)
+    containerfile = machine.directory / "recipe/Containerfile"
+    before = containerfile.read_bytes()
+    machine.host.registry["localhost/base:test"] = frozenset({"bash", "dash"})
+    machine.command(lambda s: base.update(s, SILENT))
+    killed_at(machine, monkeypatch, "promote.started", apply_all)
+    assert containerfile.read_bytes() == before
+    machine.command(lambda s: unfinished.resume(s, SILENT))
+    assert tree(machine) == AFTER
+    assert containerfile.read_bytes() != before
 
 
 @pytest.mark.parametrize("again", ["", "promote.taking-back"])

@@ -229,6 +229,23 @@ def test_at_boot_what_fails_is_told_in_the_end_and_the_rest_is_done(machine):
     assert "tree" in machine.host.tree
 
 
+def test_at_boot_a_podman_that_fails_keeps_the_overlay_from_nothing(machine):
+    machine.command(lambda s: add(s, "tree"))
+    machine.command(lambda s: add(s, "jq", live=False))
+    machine.host.failing["build"] = Crash()
+    machine.killed(apply_all)
+    machine.host.failing.clear()
+    machine.host.after["carry_out"] = Crash()
+    machine.killed(lambda s: add(s, "nano"))
+    machine.host.after.clear()
+    machine.host.reboot(power_cut=True)
+    machine.host.failing["clean"] = ContainerError("podman exited 125")
+    with pytest.raises(ContainerError, match="exited 125"):
+        machine.command(at_boot)
+    assert "tree" in machine.host.tree
+    assert [item.mode for item in machine.command(status).unfinished] == ["apply"]
+
+
 def test_at_boot_an_image_that_is_gone_waits_for_the_network(machine):
     machine.command(lambda s: add(s, "jq", live=False))
     made = machine.command(apply_all)
