@@ -2,8 +2,8 @@
 
 `ATOMICSTATE_FAILPOINT=NAME` in the environment makes the program kill itself there with SIGKILL,
 and its whole process group with it: what a power cut does to it. `NAME:3` is the third time that
-NAME is reached, `*:3` the third point of any name. What it starts itself is not armed. A name is
-written where the code says `reach`, once; `atomicstate machine --failpoints` lists them all.
+NAME is reached, `*:3` the third point of any name. What it starts itself is not armed. The code
+says `reach` there; `atomicstate machine --failpoints` lists them all.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def make_directory(directory: Path, mode: int = PRIVATE_DIRECTORY) -> None:
 def write_atomically(path: Path, content: bytes, mode: int = PRIVATE_FILE) -> None:
     """Put `content` at `path`: after a power cut there is the old file or the new one.
 
-    When it returns the new one is durable. What fails leaves the old file, and no other.
+    When it returns the new one is durable. What fails leaves one of them whole, and no other file.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(6).hex()}.tmp")
     try:

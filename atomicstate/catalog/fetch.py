@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from atomicstate.catalog.errors import apt_error
 from atomicstate.catalog.libapt import INSTALLED_INDEX, apt_pkg
 from atomicstate.catalog.protocol import Progress
 from atomicstate.errors import AptError, NoSpaceError
+from atomicstate.files import fsync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -152,6 +154,21 @@ class Archives:
                 reason = item.error_text or "it did not come whole"
                 self._watcher.failures.append(f"{item.desc_uri}: {reason}")
         self._watcher.refuse_failures(what)
+        _flush([Path(item.destfile) for item in self._acquire.items])
+
+
+def _flush(files: Sequence[Path]) -> None:
+    """Make them durable: after a power cut the overlay is restored from them.
+
+    libapt flushes none, and takes one of the right length for whole. What can't be flushed does
+    no harm to the install.
+    """
+    with suppress(OSError):
+        for path in files:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        for folder in {path.parent for path in files}:
+            fsync_directory(folder)
 
 
 def _refuse_untrusted(items: list[AcquireItem]) -> None:

@@ -75,7 +75,7 @@ class System(Protocol):
         """Probe: what waits for the next boot."""
 
     def set_staged(self, staged: Staged | None) -> None:
-        """Effect: durable when it returns; what raises left the old one."""
+        """Effect: durable when it returns; what raises left the old one or the new one."""
 
 
 class OstreeDeployer:

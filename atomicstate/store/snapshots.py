@@ -143,11 +143,6 @@ class Snapshots:
                 found = file.position
         return found
 
-    def discard(self, name: str) -> None:
-        """Take the projector's snapshot away, if there is one."""
-        with contextlib.suppress(OSError):
-            self.path(name).unlink(missing_ok=True)
-
     def check(self, log: Log) -> int:
         """How many there are. Raises CorruptError for one that is not whole or not of `log`."""
         count = 0

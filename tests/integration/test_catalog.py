@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -89,6 +90,24 @@ def killed_at(tree: PackageTree, plan: Plan, sign: str) -> None:
 
 
 # Resolving
+
+
+def test_what_was_fetched_is_flushed_before_it_is_installed(tree, tmp_path):
+    tree.offer(build_deb(tmp_path / "debs", "kept"))
+    sources = tree.root / "etc/apt/sources.list"
+    # libapt copies what it has to keep; of a `file:` it would take the one that lies there.
+    sources.write_text(sources.read_text().replace("file:", "copy:"))
+    trace = tmp_path / "trace"
+    strace = ("strace", "-f", "-y", "-qq", "-o", str(trace), "-e", "trace=fsync,execve")
+    tree.catalog = Catalog([*strace, *tree.enter], tree.root)
+    tree.catalog.update(silent)
+    add(tree, "kept")
+    lines = trace.read_text().splitlines()
+    [flushed] = [n for n, line in enumerate(lines) if re.search(r"fsync\(\d+<.*/kept_.*deb>", line)]
+    unpacks = next(n for n, line in enumerate(lines) if '"--unpack"' in line)
+    folder = str(tree.root / "var/cache/apt/archives")
+    assert flushed < unpacks
+    assert any("fsync(" in line and f"{folder}>" in line for line in lines[flushed:unpacks])
 
 
 def test_a_plan_holds_what_was_asked_and_what_it_needs(tree: PackageTree) -> None:

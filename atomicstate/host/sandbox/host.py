@@ -40,11 +40,6 @@ class SandboxHost:
         var = sandbox.sysroot / "ostree/deploy" / STATEROOT / "var"
         return PodmanBuilder(storage, var / "cache/apt/archives")
 
-    @property
-    def state_directory(self) -> Path:
-        """Where the log of this host is kept unless the user says otherwise."""
-        return self.sandbox.state
-
     def check(self) -> tuple[str, ...]:
         """Nothing is in the way: `create` made all of it."""
         return ()

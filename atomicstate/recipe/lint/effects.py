@@ -124,7 +124,6 @@ _ALL_ARE_TARGETS = frozenset({"tee", "touch"})
 _FOLDER_OPTIONS = {"tar": ("-C", "--directory"), "unzip": ("-d",), "wget": ("-P",)}
 _FILE_OPTIONS = {"curl": ("-o", "--output"), "wget": ("-O", "--output-document")}
 _TARGET_OPTIONS = ("-t", "--target-directory")
-_TWO = 2
 
 
 def _by_command(command: Command) -> Iterator[Write]:
