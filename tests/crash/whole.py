@@ -277,10 +277,8 @@ def _nothing_left(machine: Machine, log: list[Event], status: Any) -> None:
     there = _images(machine, log).keys()
     assert there <= staged.keys() - dropped, "an image of what was taken back"
     assert all(_named_images(machine)), "an image that has no name"
-    commits = {event["data"]["checksum"] for event in staged.values()}
-    commits |= {log[0]["data"]["booted"]}
-    prefix = "atomicstate/image"
-    refs = _ostree(machine, "refs", "--list", prefix).split()
+    commits = {*_deployed(machine), _boots_next(machine), log[0]["data"]["booted"]}
+    refs = _ostree(machine, "refs", "--list", "atomicstate/image").split()
     assert {_ostree(machine, "rev-parse", ref).strip() for ref in refs} <= commits
     shown = status["host"]["staged"]
     if shown is not None and next(reversed(staged)) == shown["transaction"]:
