@@ -200,6 +200,9 @@ def fetch_versions(cache: Cache, versions: Sequence[Version], report: Report) ->
     sources = apt.SourceList()
     sources.read_main_list()
     records = apt.PackageRecords(cache)
+    folder = Path(apt.config.find_dir("Dir::Cache::Archives"))
+    # libapt makes it for a plan of its own, and not for these.
+    folder.mkdir(parents=True, exist_ok=True)
     items = []
     for version in versions:
         file = next(file for file in version.file_list if file[0].index_type != INSTALLED_INDEX)
@@ -216,12 +219,12 @@ def fetch_versions(cache: Cache, versions: Sequence[Version], report: Report) ->
                 hash=records.hashes,
                 size=version.size,
                 descr=version.parent_pkg.name,
-                destdir=apt.config.find_dir("Dir::Cache::Archives"),
+                destdir=str(folder),
             )
         )
     acquire.run()
     for item in items:
         if item.status != item.STAT_DONE:
-            watcher.failures.append(f"{item.desc_uri}: {item.error_text}")
+            watcher.failures.append(f"{item.desc_uri}: {item.error_text.strip()}")
     watcher.refuse_failures("the earlier packages could not be fetched")
     return [item.destfile for item in items]

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from atomicstate.cli.failures import Told, as_data, as_error
+from atomicstate.cli.failures import Told, as_data, as_error, unheard
 from atomicstate.cli.terminal import Look, can_ask, clean, is_terminal, look_of
-from atomicstate.errors import CanceledError, ValidationError, from_os_error
+from atomicstate.errors import CanceledError, ValidationError
 from atomicstate.interrupts import ctrl_c_left_alone
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def writing() -> Iterator[IO[bytes]]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise from_os_error(error, "write to", "standard output") from error
+        raise unheard(error) from error
 
 
 class ItemStream:

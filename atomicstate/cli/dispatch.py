@@ -12,9 +12,9 @@ import click
 
 from atomicstate import interrupts
 from atomicstate.cli.app import encoded, envelope
-from atomicstate.cli.failures import Told, as_data, as_error, tell, wants_json
+from atomicstate.cli.failures import Told, as_data, as_error, tell, unheard, wants_json
 from atomicstate.cli.root import root
-from atomicstate.errors import AtomicstateError, CanceledError, from_os_error
+from atomicstate.errors import AtomicstateError, CanceledError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,8 +59,7 @@ def _open_streams() -> None:
 
 
 def _fail_unheard(error: OSError) -> int:
-    """The answer could not be written: a full disk behind a redirection, say."""
-    failed = from_os_error(error, "write to", "standard output")
+    failed = unheard(error)
     with contextlib.suppress(OSError):
         tell(failed)
     return failed.exit_status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +43,20 @@ def as_error(exception: BaseException) -> AtomicstateError:
     return _unforeseen(exception)
 
 
+def unheard(error: OSError) -> AtomicstateError:
+    """The answer could not be written: a full disk behind a redirection, say."""
+    failed = from_os_error(error, "write to", "standard output")
+    failed.hint = "what the command did stays done: `atomicstate log` tells"
+    return failed
+
+
 def _unforeseen(exception: BaseException) -> AtomicstateError:
     if isinstance(exception, MemoryError):
         return NoSpaceError("there is not enough memory", hint="free some and try again")
     if isinstance(exception, OSError) and exception.filename is not None:
         return from_os_error(exception, "work with", str(exception.filename))
+    if isinstance(exception, OSError) and exception.errno == errno.ENOSPC:
+        return NoSpaceError("there is no space left")
     if isinstance(exception, OSError):
         return HostError(f"a system call failed: {exception.strerror or exception}")
     return AtomicstateError(

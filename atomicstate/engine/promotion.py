@@ -23,23 +23,26 @@ if TYPE_CHECKING:
 def promote(session: Session, begun: TransactionBegun) -> Effect:
     """The step of the apply `begun`."""
     folder = RecipeFolder(session.state)
+    path = folder.directory / CONTAINERFILE
     then, before = placed_by(begun), placed_before(session, begun)
 
+    def is_free() -> bool:
+        # A folder in its place no file can replace.
+        return not path.is_dir() and folder.is_free(then, before)
+
     def do() -> None:
-        if not folder.is_free(then, before):
+        if not is_free():
             return
         make_directory(folder.directory)
-        containerfile = session.blobs.get(begun.containerfile)
-        write_atomically(folder.directory / CONTAINERFILE, containerfile)
+        write_atomically(path, session.blobs.get(begun.containerfile))
         failpoints.reach("promote.containerfile")
         folder.place(then, before)
 
     def probe() -> Answer:
-        written = file_digest(folder.directory / CONTAINERFILE) == begun.containerfile
-        if written and folder.is_placed(then, before):
+        if file_digest(path) == begun.containerfile and folder.is_placed(then, before):
             return Answer(recovery.DONE, {"digest": then.document})
         # A person's edit since the beginning is drift: it is left alone.
-        return Answer(recovery.ABSENT if folder.is_free(then, before) else recovery.OTHER)
+        return Answer(recovery.ABSENT if is_free() else recovery.OTHER)
 
     return Effect("promote", do, probe, skips=recovery.OTHER)
 

@@ -8,6 +8,7 @@ resource takes its place by a rename, image.yml comes last: where that is the ne
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
@@ -225,6 +226,7 @@ def placed_by(begun: TransactionBegun) -> Placed:
 
 
 _PART = 1 << 20
+_NO_FILE = (errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 
 
 def file_digest(path: Path) -> str:
@@ -233,9 +235,9 @@ def file_digest(path: Path) -> str:
     What is no file has none that fits anything, and is not waited for.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return _UNREADABLE
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return _UNREADABLE
             hashed = codec.hasher()
             while part := file.read(_PART):
                 hashed.update(part)
@@ -243,4 +245,6 @@ def file_digest(path: Path) -> str:
     except FileNotFoundError:
         return GONE
     except OSError as error:
+        if error.errno in _NO_FILE:
+            return _UNREADABLE
         raise from_os_error(error, "read", path) from error

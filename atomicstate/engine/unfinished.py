@@ -228,7 +228,7 @@ def _one(
         # Nobody can stage that any more: what boots next was changed by others, or by a boot.
         return _taken_back(session, transaction, item, run)
     except AtomicstateError as error:
-        if transaction not in session.system().open:
+        if item.mode == table.APPLY and transaction not in session.system().open:
             error.hint = error.hint or "it was taken back; its actions are pending"
         raise
     return RecoveredResult(transaction, item.mode, "finished", events[-1].seq)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -538,6 +539,17 @@ def test_taking_back_a_plan_of_which_nothing_is_there_is_no_error(tree: PackageT
     tree.catalog.revert(tree.catalog.resolve(["alpha"], []), silent)
     tree.catalog.revert(tree.catalog.resolve(["neighbour"], []), silent)
     assert tree.catalog.installed(["alpha", "neighbour"]) == {"neighbour": "1.0"}
+
+
+def test_where_the_folder_of_archives_is_gone_it_is_made(tree: PackageTree) -> None:
+    tree.offer(build_deb(tree.debs, "alpha", postrm="exit 1"))
+    add(tree, "alpha")
+    plan = tree.catalog.resolve([], ["alpha"])
+    with pytest.raises(AptError):
+        tree.catalog.carry_out(plan, silent)
+    shutil.rmtree(tree.root / "var/cache/apt/archives")
+    tree.catalog.revert(plan, silent)
+    assert tree.catalog.state(plan) is PlanState.ABSENT
 
 
 def test_an_old_version_that_is_offered_no_more_is_named(tree: PackageTree) -> None:

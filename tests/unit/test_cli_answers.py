@@ -234,18 +234,25 @@ def test_cli_py_does_the_same(tmp_path):
     assert done.stdout == atomicstate("machine").stdout
 
 
+def told_nowhere(*words: str) -> subprocess.CompletedProcess[bytes]:
+    with Path("/dev/full").open("wb") as full:
+        return subprocess.run(
+            [PROGRAM, *words], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_an_answer_that_cant_be_written_is_an_error(form):
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [PROGRAM, "machine", "-f", form],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=False,
-        )
+    done = told_nowhere("machine", "-f", form)
     assert done.returncode == 11
     assert done.stderr.startswith(b"error: can't write to standard output")
+    assert b"try again" not in done.stderr
+
+
+def test_a_help_that_cant_be_written_is_an_error():
+    done = told_nowhere("--help")
+    assert done.returncode == 11
+    assert b"Traceback" not in done.stderr
 
 
 def test_closed_streams_are_no_bug():

@@ -218,6 +218,33 @@ def test_what_a_person_edits_meanwhile_is_left_alone(machine, monkeypatch):
     assert "step.skipped" in machine.kinds()
 
 
+def a_folder_for(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def a_link_to_itself_for(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def a_file_for_the_folder_of(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("elsewhere"))
+    path.parent.write_text("")
+
+
+@pytest.mark.parametrize("again", [unfinished.abort, unfinished.resume])
+@pytest.mark.parametrize("name", ["image.yml", "Containerfile"])
+@pytest.mark.parametrize("put", [a_folder_for, a_link_to_itself_for, a_file_for_the_folder_of])
+def test_what_is_no_file_there_is_an_edit_like_any_other(machine, monkeypatch, put, name, again):
+    killed_at(machine, monkeypatch, "switch.done", apply_all)
+    put(machine.directory / "recipe" / name)
+    machine.command(lambda s: again(s, SILENT))
+    assert machine.command(status).unfinished == []
+    if name == "image.yml":
+        assert machine.command(status).drift is not None
+
+
 def test_a_recipe_that_the_program_wrote_stays_canonical(tmp_path):
     made = adopted(tmp_path / "state", fake_host())
     source = Source(b"modules: []\nenv: {A: b}\n", "image.yml", tmp_path)

@@ -246,6 +246,16 @@ def test_at_boot_a_podman_that_fails_keeps_the_overlay_from_nothing(machine):
     assert [item.mode for item in machine.command(status).unfinished] == ["apply"]
 
 
+def test_of_a_live_install_that_fails_again_nothing_is_pending_and_nothing_said_to_be(machine):
+    machine.host.failing["carry_out"] = Crash()
+    machine.killed(lambda s: add(s, "jq"))
+    machine.host.failing["carry_out"] = machine.host.failing["finish"] = AptError("postinst")
+    with pytest.raises(AptError) as failed:
+        machine.command(resumed)
+    assert "pending" not in failed.value.hint
+    assert pending_names(machine) == []
+
+
 def test_at_boot_an_image_that_is_gone_waits_for_the_network(machine):
     machine.command(lambda s: add(s, "jq", live=False))
     made = machine.command(apply_all)
