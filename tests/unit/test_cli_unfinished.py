@@ -9,7 +9,8 @@ from atomicstate.cli.dispatch import dispatch
 from atomicstate.engine import apply, packages
 from atomicstate.engine.results import Silent
 from atomicstate.engine.unfinished import abort
-from atomicstate.errors import InterruptedWorkError
+from atomicstate.errors import InterruptedWorkError, LockedError
+from atomicstate.store.locks import Holder
 from tests.support.fakehost import Crash, fake_host
 from tests.support.sessions import adopted
 
@@ -145,6 +146,14 @@ def test_the_state_is_not_called_idle_where_something_was_cut_short(machine, cap
     assert dispatch(["status"]) == 0
     [line] = [line for line in capfd.readouterr().out.splitlines() if line.startswith("state")]
     assert "was cut short" in line
+
+
+def test_who_is_at_work_is_named_and_not_who_began_it(machine, capfd, monkeypatch):
+    holder = Holder(1, "abort", "2026-11-24T13:00:00Z")
+    monkeypatch.setattr("atomicstate.store.state.State.pipeline_holder", lambda _state: holder)
+    for verb in ("abort", "resume"):
+        assert dispatch([verb, "-y"]) == LockedError.exit_status
+        assert "`abort` (process 1, since" in capfd.readouterr().err
 
 
 # -- the unit at boot ------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def _agreed(app: App, session: Session) -> list[str] | None:
     if not found:
         _nothing(app, found.notes)
         return None
-    _refuse_running(found.unfinished)
+    _refuse_running(session, found.unfinished)
     app.show(lambda look: _outlook_text(found, look))
     app.ask("Go on with it?" if found.unfinished else "Bring it back?")
     return found.notes
@@ -83,7 +83,7 @@ def abort(app: App) -> None:
         if not found:
             _nothing(app, [])
             return
-        _refuse_running(found)
+        _refuse_running(session, found)
         app.show(lambda look: _found_text(found, look))
         app.ask("Take it back?")
         with app.reporting() as reporter:
@@ -96,12 +96,13 @@ def _nothing(app: App, notes: list[str]) -> None:
     app.answer(lambda: {"done": [], "notes": notes}, lambda _look: "\n".join(map(clean, sentences)))
 
 
-def _refuse_running(found: list[UnfinishedResult]) -> None:
+def _refuse_running(session: Session, found: list[UnfinishedResult]) -> None:
     running = [item for item in found if item.running]
     if running and len(running) == len(found):
-        raise LockedError(
-            f"`{running[0].verb}` of {running[0].user} is still running; nothing was changed"
-        )
+        # Who is at work need not be who began it: another `resume`, say.
+        holder = session.state.pipeline_holder() or session.state.recording_holder()
+        who = holder or f"`{running[0].verb}` of {running[0].user}"
+        raise LockedError(f"{who} is still running; nothing was changed")
 
 
 def _found_text(found: list[UnfinishedResult], look: Look) -> str:
