@@ -182,7 +182,7 @@ class RecipeFolder:
         return self.directory / _STAGING / str(number)
 
     def _put(self, staged: Path, target: Path) -> None:
-        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_directory(target.parent, 0o755)
         self._move_away(target)
         staged.rename(target)
         fsync_directory(target.parent)
