@@ -78,6 +78,13 @@ def pending(machine):
     return [tuple(item.data["names"]) for item in machine.command(status).pending]
 
 
+def packages_of_what_boots_next(machine):
+    """Those of its image, which is there."""
+    first = machine.host.status().boots_next
+    assert first.image_digest in {image.id for image, _packages in machine.host.images.values()}
+    return machine.host.packages_of(first.image_digest)
+
+
 def boots(machine, name):
     """The transaction of an apply of the package, which is booted."""
     machine.command(add(name))
@@ -332,6 +339,33 @@ def test_the_abort_of_a_rollback_that_was_killed_too_brings_back_what_was_staged
     machine.command(command)
     assert machine.command(found) == []
     assert staged_by(machine) == staged
+
+
+@pytest.mark.parametrize("command", [resumed, aborted])
+def test_what_a_shutdown_finalized_while_it_was_dropped_is_finished(machine, killed, command):
+    boots(machine, "jq")
+    machine.command(add("tree"))
+    killed(apply_all, "promote.started")
+    killed(aborted, "unstage.started")
+    machine.host.reboot(other_entry=True)
+    result = machine.command(command)
+    assert ("apply", "finished") in outcomes(result)
+    assert "tree" in packages_of_what_boots_next(machine)
+    assert machine.command(found) == []
+
+
+@pytest.mark.parametrize("command", [resumed, aborted])
+def test_a_rollback_to_a_transaction_that_a_shutdown_finalized_is_finished(
+    machine, killed, command
+):
+    target = boots(machine, "jq")
+    boots(machine, "tree")
+    boots(machine, "hello")
+    killed(back_to(target), "switch.done")
+    machine.host.reboot(other_entry=True)
+    assert outcomes(machine.command(command)) == [("deploy", "finished")]
+    assert "tree" not in packages_of_what_boots_next(machine)
+    assert machine.command(found) == []
 
 
 @pytest.mark.parametrize("command", [resumed, aborted])
