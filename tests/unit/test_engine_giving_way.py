@@ -355,33 +355,19 @@ def test_what_a_shutdown_finalized_while_it_was_dropped_is_finished(machine, kil
 
 
 @pytest.mark.parametrize("command", [resumed, aborted])
+@pytest.mark.parametrize("queued", [False, True])
 def test_a_rollback_to_a_transaction_that_a_shutdown_finalized_is_finished(
-    machine, killed, command
+    machine, killed, queued, command
 ):
     target = boots(machine, "jq")
     boots(machine, "tree")
     boots(machine, "hello")
+    if queued:
+        machine.command(go_back)
     killed(back_to(target), "switch.done")
     machine.host.reboot(other_entry=True)
     assert outcomes(machine.command(command)) == [("deploy", "finished")]
     assert "tree" not in packages_of_what_boots_next(machine)
-    assert machine.command(found) == []
-
-
-@pytest.mark.parametrize("command", [resumed, aborted])
-@pytest.mark.parametrize("boots_by", ["orderly", "power cut"])
-def test_a_rollback_to_a_transaction_that_was_booted_after_all_is_finished(
-    machine, killed, command, boots_by
-):
-    target = boots(machine, "jq")
-    boots(machine, "tree")
-    boots(machine, "hello")
-    machine.command(go_back)
-    killed(back_to(target), "switch.done")
-    machine.host.reboot(other_entry=True)
-    killed(aborted, "unqueue.undoing")
-    machine.host.reboot(power_cut=boots_by == "power cut")
-    machine.command(command)
     assert machine.command(found) == []
 
 
