@@ -163,11 +163,11 @@ def _flush(files: Sequence[Path]) -> None:
     libapt flushes none, and takes one of the right length for whole. What can't be flushed does
     no harm to the install.
     """
-    with suppress(OSError):
-        for path in files:
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        for folder in {path.parent for path in files}:
+    for path in files:
+        with suppress(OSError), path.open("rb") as file:
+            os.fsync(file.fileno())
+    for folder in {path.parent for path in files}:
+        with suppress(OSError):
             fsync_directory(folder)
 
 

@@ -79,7 +79,7 @@ class ApplyTransaction:
         leftovers.clean(self._session)
 
     def settled(self) -> bool:
-        """Whether its deployment was booted already: then the only way is forward."""
+        """Whether a boot or shutdown finalized its deployment: then the only way is forward."""
         found = self._deployment()
         return found is not None and found != self._session.host_status().staged
 

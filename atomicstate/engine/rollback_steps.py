@@ -51,7 +51,7 @@ class RollbackTransaction:
         self._runner(statuses=statuses).back(reason, code)
 
     def settled(self) -> bool:
-        """Whether nothing can take it back: what it wanted was booted, or dropped, already."""
+        """Whether nothing can take it back: what it is about was booted, finalized or dropped."""
         if self._begun.mode == table.UNSTAGE:
             return self._effect.probe().answer != recovery.ABSENT
         booted = self._session.host_status(fresh=True).booted

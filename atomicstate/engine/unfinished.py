@@ -119,8 +119,8 @@ def abort(session: Session, reporter: Reporter) -> RecoveryResult:
     """Take back every unfinished transaction.
 
     What an apply that is past its switch has staged is dropped by a transaction of its own; what
-    was booted meanwhile is finished instead. Raises HostError where something can't be taken
-    back: the state stays `rolling_back`.
+    was booted, or finalized by a shutdown, meanwhile is finished instead. Raises HostError where
+    something can't be taken back: the state stays `rolling_back`.
     """
     return _each(session, reporter, forward=False)
 

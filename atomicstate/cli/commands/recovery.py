@@ -71,7 +71,8 @@ def _agreed(app: App, session: Session) -> list[str] | None:
 def abort(app: App) -> None:
     """Take back work that was cut short.
 
-    What it had staged is dropped; what was booted meanwhile is finished instead.
+    What it had staged is dropped; what was booted, or finalized by a shutdown, meanwhile is
+    finished instead.
     """
     from atomicstate.engine import leftovers
     from atomicstate.engine import unfinished as engine
